@@ -1,0 +1,367 @@
+"""The nouns: every record that travels between modules and plugins.
+
+Frozen, keyword-only dataclasses and two protocols, standard library only. Plugins yield specs
+(:class:`ModelSpec`, :class:`TaskSpec`); a spec builds a :class:`Model` or a :class:`Task`; a task
+yields :class:`Sample` s holding requests; a model answers each with a :class:`Response`; the task
+grades the answers into sufficient statistics, from which every score is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+
+RequestKind: TypeAlias = Literal["generate", "loglikelihood", "tag"]
+"""What can be asked of a model."""
+
+Stats: TypeAlias = tuple[float, ...]
+"""Sufficient statistics of one sample for one metric; they add up over samples."""
+
+JSON: TypeAlias = Any
+"""A value that ``json.dumps`` takes and ``json.loads`` gives back equal."""
+
+NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
+
+
+# --- requests and responses -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generate:
+    """Continue ``prompt`` greedily, at most ``max_tokens`` tokens, up to the first stop string.
+
+    The stop string itself is not part of the answer; an end-of-text token ends it too.
+    """
+
+    kind: ClassVar[RequestKind] = "generate"
+    prompt: str
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loglikelihood:
+    """How probable is ``continuation`` after ``context``?
+
+    An empty ``context`` means: from the beginning of a text (after the BOS token). A continuation
+    longer than the model's context window is scored in consecutive windows.
+    """
+
+    kind: ClassVar[RequestKind] = "loglikelihood"
+    context: str
+    continuation: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tag:
+    """Give each of ``tokens`` a tag, such as ``B-PER`` or ``O``."""
+
+    kind: ClassVar[RequestKind] = "tag"
+    tokens: tuple[str, ...]
+
+
+Request: TypeAlias = Generate | Loglikelihood | Tag
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """The answer to one request.
+
+    text
+        the generated text, for ``generate``
+    logprob
+        natural logarithm of the continuation's probability, summed over its tokens, for
+        ``loglikelihood``
+    greedy
+        whether every token of the continuation was the most probable one, for ``loglikelihood``
+    tags
+        one tag per token, for ``tag``
+    prompt_tokens, tokens
+        how many tokens were read and how many were generated or scored, where known
+    truncated
+        the answer was cut by ``max_tokens``, not ended by the model or a stop string
+    prompt_truncated
+        the prompt was longer than the model's context and lost its beginning
+    error
+        why there is no answer; the other fields are then meaningless
+    """
+
+    text: str | None = None
+    logprob: float | None = None
+    greedy: bool | None = None
+    tags: tuple[str, ...] | None = None
+    prompt_tokens: int | None = None
+    tokens: int | None = None
+    truncated: bool = False
+    prompt_truncated: bool = False
+    error: str | None = None
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """Parameter counts, read from the checkpoint. ``None``: not known (a closed API model).
+
+    ``non_embedding`` leaves out token embeddings, learnt position embeddings and an untied output
+    head (Kaplan et al. 2020); ``active`` counts what one token uses in a mixture of experts.
+    """
+
+    total: int | None = None
+    non_embedding: int | None = None
+    active: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What a model says of itself, before its weights are loaded.
+
+    ``identity`` says which weights answer: a digest of the checkpoint's files, or a provider's
+    model id with its date. Stored answers are found by it, so it must change when answers may.
+    ``settings`` are the settings that may change an answer (dtype, adapter version, ...).
+    ``train_flops`` is in floating-point operations, ``context_length`` in tokens.
+    """
+
+    name: str
+    family: str
+    identity: str
+    parameters: Parameters = Parameters()
+    train_tokens: int | None = None
+    train_flops: float | None = None
+    context_length: int | None = None
+    settings: Mapping[str, str] = NO_OPTIONS
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Something that answers requests. Weights load at the first :meth:`respond`."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """Name, family, sizes and identity; cheap."""
+        ...
+
+    def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        """Yield ``(index, response)`` for every index exactly once, in any order, each as soon
+        as it is known: the harness stores each at once."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One ``name=value`` that a model or a task takes after its name."""
+
+    name: str
+    help: str
+    required: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """What the command line says about one model.
+
+    ``argument`` is what follows the colon (``hf:ARGUMENT``); ``batch_size`` ``None`` means auto;
+    ``device`` and ``dtype`` may be ``auto``.
+    """
+
+    argument: str = ""
+    options: Mapping[str, str] = NO_OPTIONS
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A model, or a whole scheme of models (``hf:...``), as a plugin declares it.
+
+    ``argument`` names what must follow the colon, such as ``PATH``; empty: nothing may.
+    ``family`` groups sizes: ``--models FAMILY`` stands for all of them, ordered by ``size``
+    (parameters, for ordering and listing only).
+    """
+
+    name: str
+    build: Callable[[ModelSettings], Model]
+    kinds: frozenset[RequestKind]
+    family: str = ""
+    size: int | None = None
+    argument: str = ""
+    options: tuple[Option, ...] = ()
+    description: str = ""
+
+
+# --- tasks ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A score: how the sum of per-sample statistics becomes a value, and how to read it.
+
+    ``formula`` names a function of ``harness.metrics.FORMULAS`` (``mean``, ``f1``, ``bleu``, ...).
+    ``bounds`` and ``chance`` are on the value's own scale; ``None``: unbounded or unknown.
+    ``is_loss`` marks what a scaling law with a floor fits (bits per byte, perplexity).
+    ``signature`` says, in sacreBLEU's manner, with which settings it was computed.
+    """
+
+    name: str
+    formula: str = "mean"
+    higher_is_better: bool = True
+    is_loss: bool = False
+    bounds: tuple[float | None, float | None] = (None, None)
+    chance: float | None = None
+    signature: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One item of a task: what is asked, and what a right answer is.
+
+    ``id`` is unique within the task; ``group`` names the source that several samples share (an
+    article, a document), so that intervals and tests can resample whole sources.
+    """
+
+    id: str
+    requests: tuple[Request, ...]
+    reference: JSON
+    group: str | None = None
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Samples, how to ask them, and how to grade the answers."""
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """The metrics that :meth:`grade` gives statistics for, headline first."""
+        ...
+
+    def samples(self) -> Iterator[Sample]:
+        """Every sample, the same ones in the same order at each call."""
+        ...
+
+    def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
+        """Statistics by metric name, from one response per request of ``sample``, none failed.
+
+        A metric that does not apply to the sample may be left out. The key ``unparseable`` with
+        ``(1.0,)`` says that the answer could not be read as an answer. Must never raise, whatever
+        the model wrote, the empty string included.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """What the command line says about one task.
+
+    ``kinds`` is the alternative of the spec's ``needs`` that the model can answer.
+    """
+
+    argument: str = ""
+    options: Mapping[str, str] = NO_OPTIONS
+    kinds: frozenset[RequestKind] = frozenset()
+    shots: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """A task as a plugin declares it.
+
+    ``needs`` lists alternatives, best first: the first whose kinds the model all answers is built.
+    ``argument`` names what may follow the colon, such as ``FILE``; empty: nothing may.
+    ``category`` is one of generation, translation, question answering, named entities, ... and
+    groups tasks in lists. ``max_shots`` is the most worked examples ``--shots`` may ask for.
+    """
+
+    name: str
+    build: Callable[[TaskSettings], Task]
+    needs: tuple[frozenset[RequestKind], ...]
+    category: str = ""
+    argument: str = ""
+    options: tuple[Option, ...] = ()
+    max_shots: int = 0
+    description: str = ""
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One metric of one cell, on the metric's own scale. ``ci`` is a 95 % interval."""
+
+    metric: Metric
+    value: float
+    ci: tuple[float, float]
+    n: int
+    signature: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What became of a cell's samples. All count samples, none is hidden in a score.
+
+    ``samples`` asked, ``errors`` without an answer (left out of the scores' n), ``truncated`` cut
+    by max_tokens, ``prompt_truncated`` too long for the model's context, ``empty`` with an empty
+    text, ``unparseable`` by the task's own word.
+    """
+
+    samples: int = 0
+    errors: int = 0
+    truncated: int = 0
+    prompt_truncated: int = 0
+    empty: int = 0
+    unparseable: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRecord:
+    """One model on one task: the scores, and all that is needed to trust or repeat them.
+
+    ``status`` is ``complete``, ``partial`` (some samples failed) or ``failed`` (no scores; the
+    reason in ``error``). ``fingerprint`` hashes the rendered requests, references and metrics.
+    ``asked`` and ``reused`` count requests sent to the model and found in the store; ``seconds``
+    is the wall time of this cell in the run that finished it.
+    """
+
+    model: ModelInfo
+    task: str
+    status: Literal["complete", "partial", "failed"]
+    fingerprint: str = ""
+    scores: tuple[Score, ...] = ()
+    counts: Counts = Counts()
+    error: str | None = None
+    seed: int = 0
+    shots: int | None = None
+    limit: int | None = None
+    asked: int = 0
+    reused: int = 0
+    seconds: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=lambda: NO_OPTIONS)
+    samples_file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleRecord:
+    """One graded sample as the samples file keeps it."""
+
+    id: str
+    requests: tuple[Request, ...]
+    responses: tuple[Response, ...]
+    reference: JSON
+    stats: Mapping[str, Stats]
+    group: str | None = None
+    unparseable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """A run: its directory, its cells in order, and whether all of them are there."""
+
+    directory: str
+    status: Literal["complete", "partial"]
+    cells: tuple[CellRecord, ...]
+    errors: tuple[str, ...] = ()
