@@ -22,7 +22,9 @@ Stats: TypeAlias = tuple[float, ...]
 JSON: TypeAlias = Any
 """A value that ``json.dumps`` takes and ``json.loads`` gives back equal."""
 
-NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
+
+def _nothing() -> Mapping[str, str]:
+    return MappingProxyType({})
 
 
 # --- requests and responses -----------------------------------------------------------------------
@@ -132,7 +134,7 @@ class ModelInfo:
     train_tokens: int | None = None
     train_flops: float | None = None
     context_length: int | None = None
-    settings: Mapping[str, str] = NO_OPTIONS
+    settings: Mapping[str, str] = field(default_factory=_nothing)
 
 
 @runtime_checkable
@@ -168,7 +170,7 @@ class ModelSettings:
     """
 
     argument: str = ""
-    options: Mapping[str, str] = NO_OPTIONS
+    options: Mapping[str, str] = field(default_factory=_nothing)
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | None = None
@@ -180,7 +182,8 @@ class ModelSpec:
 
     ``argument`` names what must follow the colon, such as ``PATH``; empty: nothing may.
     ``family`` groups sizes: ``--models FAMILY`` stands for all of them, ordered by ``size``
-    (parameters, for ordering and listing only).
+    (parameters, for ordering and listing only). ``default`` makes it part of what ``harness run``
+    does when no model is named.
     """
 
     name: str
@@ -191,6 +194,7 @@ class ModelSpec:
     argument: str = ""
     options: tuple[Option, ...] = ()
     description: str = ""
+    default: bool = False
 
 
 # --- tasks ----------------------------------------------------------------------------------------
@@ -260,7 +264,7 @@ class TaskSettings:
     """
 
     argument: str = ""
-    options: Mapping[str, str] = NO_OPTIONS
+    options: Mapping[str, str] = field(default_factory=_nothing)
     kinds: frozenset[RequestKind] = frozenset()
     shots: int | None = None
     seed: int = 0
@@ -274,6 +278,7 @@ class TaskSpec:
     ``argument`` names what may follow the colon, such as ``FILE``; empty: nothing may.
     ``category`` is one of generation, translation, question answering, named entities, ... and
     groups tasks in lists. ``max_shots`` is the most worked examples ``--shots`` may ask for.
+    ``default`` makes it part of what ``harness run`` does when no task is named.
     """
 
     name: str
@@ -284,6 +289,7 @@ class TaskSpec:
     options: tuple[Option, ...] = ()
     max_shots: int = 0
     description: str = ""
+    default: bool = False
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -340,7 +346,7 @@ class CellRecord:
     asked: int = 0
     reused: int = 0
     seconds: float = 0.0
-    versions: Mapping[str, str] = field(default_factory=lambda: NO_OPTIONS)
+    versions: Mapping[str, str] = field(default_factory=_nothing)
     samples_file: str | None = None
 
 

@@ -1,0 +1,274 @@
+"""Discovery: entry points become one immutable registry, and a broken plugin breaks only itself.
+
+Every plugin is registered with a pluggy manager of its own, so that an unknown hook, a wrong
+signature, an exception (also one raised late, inside a generator) or a wrong record is blamed on
+the plugin that holds it. What survives is collected, sorted and checked for names offered twice.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+import pluggy
+
+from harness import hookspecs
+from harness.errors import PluginError, UsageError, suggestion
+from harness.types import CellRecord, ModelSpec, RunRecord, TaskSpec
+
+GROUP = "harness"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
+
+SpecT = TypeVar("SpecT", ModelSpec, TaskSpec)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginInfo:
+    """One entry point: where it comes from, what it offers, why it is broken if it is."""
+
+    name: str
+    target: str
+    distribution: str
+    version: str
+    error: str | None = None
+    models: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Distribution and version, such as ``harness 0.1.0``."""
+        return f"{self.distribution} {self.version}".strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered(Generic[SpecT]):
+    """A spec and the plugin it came from."""
+
+    spec: SpecT
+    plugin: PluginInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """All that plugins offer. Built once, passed as an argument, never changed."""
+
+    plugins: tuple[PluginInfo, ...]
+    models: Mapping[str, Registered[ModelSpec]]
+    tasks: Mapping[str, Registered[TaskSpec]]
+    clashes: Mapping[str, str]
+    observers: tuple[tuple[PluginInfo, pluggy.PluginManager], ...] = ()
+
+    @property
+    def broken(self) -> tuple[PluginInfo, ...]:
+        """The plugins that were disabled."""
+        return tuple(plugin for plugin in self.plugins if plugin.error)
+
+    def families(self) -> Mapping[str, tuple[str, ...]]:
+        """Family name to its models' names, by size."""
+        members: dict[str, list[ModelSpec]] = {}
+        for entry in self.models.values():
+            if entry.spec.family and not entry.spec.argument:
+                members.setdefault(entry.spec.family, []).append(entry.spec)
+        return {
+            family: tuple(s.name for s in sorted(specs, key=lambda s: (s.size or 0, s.name)))
+            for family, specs in sorted(members.items())
+        }
+
+    def model(self, name: str) -> Registered[ModelSpec]:
+        """The model called ``name``; raises UsageError or, for a clash, PluginError."""
+        return self._find("model", name, self.models, [*self.models, *self.families()])
+
+    def task(self, name: str) -> Registered[TaskSpec]:
+        """The task called ``name``; raises UsageError or, for a clash, PluginError."""
+        return self._find("task", name, self.tasks, self.tasks)
+
+    def _find(
+        self,
+        noun: str,
+        name: str,
+        table: Mapping[str, Registered[SpecT]],
+        known: Iterable[str],
+    ) -> Registered[SpecT]:
+        clash = self.clashes.get(f"{noun} {name}")
+        if clash:
+            raise PluginError(clash)
+        if name in table:
+            return table[name]
+        lines = [f"Unknown {noun} '{name}'. {suggestion(name, known)}".rstrip()]
+        lines.append(f"`harness {noun}s` lists all of them.")
+        if self.broken:
+            culprits = ", ".join(f"{p.name} ({p.source})" for p in self.broken)
+            lines.append(f"Disabled plugins that may offer it: {culprits}; see `harness plugins`.")
+        raise UsageError("\n".join(lines))
+
+
+def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
+    """Load every plugin of the ``harness`` entry-point group (or the given ``points``)."""
+    found = entry_points(group=GROUP) if points is None else points
+    loaded = [_load(point) for point in sorted(set(found), key=_order)]
+    models, model_clashes = _collect("model", loaded, lambda one: one.models)
+    tasks, task_clashes = _collect("task", loaded, lambda one: one.tasks)
+    return Registry(
+        plugins=tuple(one.info for one in loaded),
+        models=MappingProxyType(models),
+        tasks=MappingProxyType(tasks),
+        clashes=MappingProxyType(model_clashes | task_clashes),
+        observers=tuple((one.info, one.manager) for one in loaded if one.manager is not None),
+    )
+
+
+def notify_cell(registry: Registry, record: CellRecord) -> list[str]:
+    """Tell every observer of a finished cell; returns what went wrong, in words."""
+    return _notify(registry, lambda m: m.hook.harness_cell_finished(record=record))
+
+
+def notify_run(registry: Registry, run: RunRecord) -> list[str]:
+    """Tell every observer of a finished run; returns what went wrong, in words."""
+    return _notify(registry, lambda m: m.hook.harness_run_finished(run=run))
+
+
+def new_manager() -> pluggy.PluginManager:
+    """A pluggy manager that knows the harness's hooks and holds no plugin."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Loaded:
+    info: PluginInfo
+    manager: pluggy.PluginManager | None = None
+    models: tuple[ModelSpec, ...] = ()
+    tasks: tuple[TaskSpec, ...] = ()
+
+
+def _order(point: EntryPoint) -> tuple[str, str, str]:
+    return (point.dist.name if point.dist else "", point.name, point.value)
+
+
+def _load(point: EntryPoint) -> _Loaded:
+    distribution = point.dist.name if point.dist else "?"
+    version = point.dist.version if point.dist else ""
+
+    def info(error: str | None, models: tuple[str, ...], tasks: tuple[str, ...]) -> PluginInfo:
+        return PluginInfo(
+            name=point.name,
+            target=point.value,
+            distribution=distribution,
+            version=version,
+            error=error,
+            models=models,
+            tasks=tasks,
+        )
+
+    try:
+        manager = new_manager()
+        plugin = point.load()
+        _refuse_unmarked_hooks(plugin)
+        manager.register(plugin, name=point.name)
+        _refuse_unknown_hooks(manager)
+        models = _specs("harness_models", manager.hook.harness_models, ModelSpec)
+        tasks = _specs("harness_tasks", manager.hook.harness_tasks, TaskSpec)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's import raises, SystemExit included
+        return _Loaded(info=info(_reason(error), (), ()))
+    names = tuple(spec.name for spec in models), tuple(spec.name for spec in tasks)
+    return _Loaded(info=info(None, *names), manager=manager, models=models, tasks=tasks)
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or "no message"
+    return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
+
+
+def _refuse_unmarked_hooks(plugin: object) -> None:
+    """A hook without its marker would be ignored in silence; say so instead."""
+    known = _hook_names()
+    if not inspect.ismodule(plugin):
+        return
+    for name, value in vars(plugin).items():
+        ours = inspect.isfunction(value) and value.__module__ == plugin.__name__
+        if ours and name in known and not hasattr(value, f"{hookspecs.PROJECT}_impl"):
+            raise PluginError(f"{name} is not marked: write @harness.hookimpl above it")
+
+
+def _refuse_unknown_hooks(manager: pluggy.PluginManager) -> None:
+    """Pluggy's check, with the name that was probably meant."""
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        unknown = re.search(r"unknown hook '([^']+)'", str(error))
+        if unknown is None:
+            raise
+        name = unknown.group(1)
+        hint = suggestion(name, _hook_names())
+        raise PluginError(f"it implements an unknown hook '{name}'. {hint}") from error
+
+
+def _hook_names() -> list[str]:
+    return [name for name in vars(hookspecs) if name.startswith("harness_")]
+
+
+def _specs(
+    hook: str, call: Callable[[], Iterable[Iterable[object]]], kind: type[SpecT]
+) -> tuple[SpecT, ...]:
+    """Run one hook to its end; generators raise in here, not in the middle of a listing."""
+    specs: list[SpecT] = []
+    for offered in _flatten(hook, call()):
+        if not isinstance(offered, kind):
+            raise PluginError(f"{hook} yielded {type(offered).__name__}, not {kind.__name__}")
+        if not NAME.match(offered.name):
+            raise PluginError(
+                f"{hook} yielded the name {offered.name!r}; a name is letters, digits, '.', '_', "
+                "'+' or '-', and begins with a letter or digit"
+            )
+        if any(offered.name == other.name for other in specs):
+            raise PluginError(f"{hook} yielded the name '{offered.name}' twice")
+        specs.append(offered)
+    return tuple(sorted(specs, key=lambda spec: spec.name))
+
+
+def _flatten(hook: str, results: Iterable[object]) -> Iterator[object]:
+    for result in results:
+        if not isinstance(result, Iterable):
+            raise PluginError(f"{hook} returned {type(result).__name__}; it must yield specs")
+        yield from result
+
+
+def _collect(
+    noun: str,
+    loaded: Iterable[_Loaded],
+    specs: Callable[[_Loaded], Iterable[SpecT]],
+) -> tuple[dict[str, Registered[SpecT]], dict[str, str]]:
+    """One table by name; a name offered by two plugins is nobody's, and said to be both's."""
+    offers: dict[str, list[Registered[SpecT]]] = {}
+    for one in loaded:
+        for spec in specs(one):
+            offers.setdefault(spec.name, []).append(Registered(spec=spec, plugin=one.info))
+    table, clashes = {}, {}
+    for name, entries in sorted(offers.items()):
+        if len(entries) == 1:
+            table[name] = entries[0]
+            continue
+        sources = " and ".join(f"{e.plugin.name} ({e.plugin.source})" for e in entries)
+        clashes[f"{noun} {name}"] = (
+            f"Two plugins offer the {noun} '{name}': {sources}.\n"
+            "Neither is used; uninstall one of them or rename what it offers."
+        )
+    return table, clashes
+
+
+def _notify(registry: Registry, tell: Callable[[pluggy.PluginManager], object]) -> list[str]:
+    complaints = []
+    for info, manager in registry.observers:
+        try:
+            tell(manager)
+        except Exception as error:  # an observer must never end a run
+            complaints.append(f"plugin {info.name} ({info.source}): {_reason(error)}")
+    return complaints
