@@ -347,7 +347,6 @@ class CellRecord:
     reused: int = 0
     seconds: float = 0.0
     versions: Mapping[str, str] = field(default_factory=_nothing)
-    samples_file: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

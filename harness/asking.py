@@ -1,0 +1,122 @@
+"""Getting answers: what is stored is not asked again, what is asked is stored at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.errors import HarnessError, PluginError
+from harness.plugins import PluginInfo
+from harness.store import ResponseStore, key_of
+from harness.types import Generate, Loglikelihood, Model, Request, Response, Tag
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """One response per request, in the requests' order, and where they came from."""
+
+    responses: tuple[Response, ...]
+    asked: int
+    reused: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Witness:
+    """Who is told of progress: how many requests will be asked, then each answer."""
+
+    begin: Callable[[int], None]
+    advance: Callable[[], None]
+
+
+def ask(
+    model: Model,
+    plugin: PluginInfo,
+    requests: Sequence[Request],
+    store: ResponseStore,
+    witness: Witness,
+) -> Answers:
+    """Answer every request, identical ones once.
+
+    Raises PluginError naming the ``plugin`` when the model breaks its contract; whatever it
+    answered before that, or before Ctrl-C, is in the store.
+    """
+    keys = [key_of(model.info, request) for request in requests]
+    known = store.get(list(dict.fromkeys(keys)))
+    reused = len(known)
+    missing = {
+        key: request for key, request in zip(keys, requests, strict=True) if key not in known
+    }
+    witness.begin(len(missing))
+    pending = list(missing.items())
+    try:
+        for position, response in _responses(model, plugin, [request for _, request in pending]):
+            key, request = pending[position]
+            if response.error is None:
+                store.put(key, model.info, request, response)
+            known[key] = response
+            witness.advance()
+    finally:
+        store.flush()
+    return Answers(responses=tuple(known[key] for key in keys), asked=len(pending), reused=reused)
+
+
+def _responses(
+    model: Model, plugin: PluginInfo, requests: Sequence[Request]
+) -> Iterator[tuple[int, Response]]:
+    """The model's answers, each checked against the contract of ``Model.respond``."""
+    if not requests:
+        return
+    answered: set[int] = set()
+    for position, response in _guarded(model, plugin, requests):
+        problem = _problem(position, response, requests, answered)
+        if problem:
+            raise PluginError(f"{_who(model, plugin)} broke its contract: {problem}.")
+        answered.add(position)
+        yield position, response
+    if len(answered) < len(requests):
+        lost = next(i for i in range(len(requests)) if i not in answered)
+        raise PluginError(
+            f"{_who(model, plugin)} broke its contract: it answered {len(answered)} of "
+            f"{len(requests)} requests; the first without an answer is number {lost}.\n"
+            "respond() must yield every index exactly once."
+        )
+
+
+def _guarded(
+    model: Model, plugin: PluginInfo, requests: Sequence[Request]
+) -> Iterator[tuple[int, Response]]:
+    try:
+        yield from model.respond(requests)
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{_who(model, plugin)} raised {type(error).__name__} in respond(): {error}"
+        ) from error
+
+
+def _problem(
+    position: object, response: object, requests: Sequence[Request], answered: set[int]
+) -> str | None:
+    if not isinstance(position, int) or not 0 <= position < len(requests):
+        return f"it yielded the index {position!r} for {len(requests)} requests"
+    if position in answered:
+        return f"it answered request number {position} twice"
+    if not isinstance(response, Response):
+        return f"it yielded {type(response).__name__} for request number {position}, not Response"
+    if response.error is not None:
+        return None
+    request = requests[position]
+    match request:
+        case Generate() if not isinstance(response.text, str):
+            return f"its answer to generate request number {position} has no text"
+        case Loglikelihood() if not isinstance(response.logprob, float):
+            return f"its answer to loglikelihood request number {position} has no float logprob"
+        case Tag() if response.tags is None or len(response.tags) != len(request.tokens):
+            given = "no tags" if response.tags is None else f"{len(response.tags)} tags"
+            return f"it gave {given} for the {len(request.tokens)} tokens of request {position}"
+    return None
+
+
+def _who(model: Model, plugin: PluginInfo) -> str:
+    return f"Model '{model.info.name}' of plugin {plugin.name} ({plugin.source})"

@@ -1,0 +1,231 @@
+"""A run's directory: a manifest, a record and a samples file per cell, each written atomically.
+
+::
+
+    RUN/manifest.json               what was asked, by which versions, on what, how it ended
+    RUN/cells/MODEL--TASK.json      one CellRecord
+    RUN/samples/MODEL--TASK.jsonl   one SampleRecord a line
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.codec import SCHEMA, from_json, to_json
+from harness.errors import DataError, SaveError, UsageError
+from harness.types import CellRecord, RunRecord, SampleRecord, Stats
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedCell:
+    """A cell that a run consists of, by its names."""
+
+    model: str
+    task: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """How a run came about. Times are ISO 8601 in UTC, ``seconds`` is wall time.
+
+    ``status``: ``running`` (or killed), ``interrupted``, ``partial`` or ``complete``.
+    """
+
+    command: tuple[str, ...]
+    settings: Mapping[str, Any]
+    cells: tuple[PlannedCell, ...]
+    versions: Mapping[str, str]
+    platform: Mapping[str, str]
+    git_commit: str | None
+    started: str
+    status: str
+    finished: str | None = None
+    seconds: float | None = None
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellStats:
+    """A cell's statistics: ``rows[metric][sample id]``, and each sample's group."""
+
+    rows: Mapping[str, Mapping[str, Stats]]
+    groups: Mapping[str, str | None]
+
+
+class RunDirectory:
+    """Reads and writes one run. Raises SaveError on writing, DataError on reading."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is touched yet."""
+        self.path = path
+
+    def prepare(self) -> None:
+        """Make the folders, and find out now whether they can be written."""
+        probe = self.path / "cells" / ".probe"
+        with _saving(self.path):
+            for name in ("cells", "samples"):
+                (self.path / name).mkdir(parents=True, exist_ok=True)
+            probe.write_text("", encoding="utf-8")
+            probe.unlink()
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write or replace the manifest."""
+        self._write(self.path / "manifest.json", _document(manifest))
+
+    def read_manifest(self) -> Manifest:
+        """The manifest; raises UsageError where there is no run at all."""
+        path = self.path / "manifest.json"
+        if not path.is_file():
+            found = "it is not there" if not self.path.exists() else "it holds no manifest.json"
+            raise UsageError(
+                f"'{self.path}' is not a run: {found}.\n"
+                "Give a directory that `harness run` made, such as one under results/runs/."
+            )
+        return from_json(Manifest, _load(path), where=str(path))
+
+    def write_cell(self, record: CellRecord, samples: Iterable[SampleRecord]) -> None:
+        """Write the samples, then the record that vouches for them."""
+        lines = (json.dumps(to_json(s), ensure_ascii=False) + "\n" for s in samples)
+        self._write(self.samples_path(record.model.name, record.task), lines)
+        self._write(self.cell_path(record.model.name, record.task), _document(record))
+
+    def read_cell(self, model: str, task: str) -> CellRecord | None:
+        """The record of a cell, or None where it was never finished."""
+        path = self.cell_path(model, task)
+        if not path.is_file():
+            return None
+        return from_json(CellRecord, _load(path), where=str(path))
+
+    def read_samples(self, record: CellRecord) -> Iterator[SampleRecord]:
+        """The graded samples of a cell, one at a time, in the task's order."""
+        path = self.samples_path(record.model.name, record.task)
+        try:
+            with path.open(encoding="utf-8") as lines:
+                for number, line in enumerate(lines, start=1):
+                    where = f"{path} line {number}"
+                    yield from_json(SampleRecord, _parse(line, where), where=where)
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"The samples {path} cannot be read: {error}.\nRun the same command again."
+            ) from error
+
+    def read_stats(self, record: CellRecord) -> CellStats:
+        """Statistics of every graded sample of a cell, without its texts."""
+        path = self.samples_path(record.model.name, record.task)
+        rows: dict[str, dict[str, Stats]] = {}
+        groups: dict[str, str | None] = {}
+        try:
+            with path.open(encoding="utf-8") as lines:
+                for number, line in enumerate(lines, start=1):
+                    sample = _parse(line, f"{path} line {number}")
+                    groups[sample["id"]] = sample["group"]
+                    for metric, stats in sample["stats"].items():
+                        rows.setdefault(metric, {})[sample["id"]] = tuple(stats)
+        except (OSError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise DataError(
+                f"The samples {path} cannot be read: {error}.\nRun the same command again."
+            ) from error
+        return CellStats(rows=rows, groups=groups)
+
+    def read_run(self) -> RunRecord:
+        """All finished cells of the run, in the order planned, and whether any is missing."""
+        manifest = self.read_manifest()
+        found = [self.read_cell(cell.model, cell.task) for cell in manifest.cells]
+        cells = tuple(record for record in found if record is not None)
+        complete = len(cells) == len(found) and all(c.status == "complete" for c in cells)
+        return RunRecord(
+            directory=str(self.path),
+            status="complete" if complete else "partial",
+            cells=cells,
+            errors=_errors(manifest, found),
+        )
+
+    def cell_path(self, model: str, task: str) -> Path:
+        """Where a cell's record lies."""
+        return self.path / "cells" / f"{_slug(model)}--{_slug(task)}.json"
+
+    def samples_path(self, model: str, task: str) -> Path:
+        """Where a cell's samples lie."""
+        return self.path / "samples" / f"{_slug(model)}--{_slug(task)}.jsonl"
+
+    def _write(self, path: Path, lines: Iterable[str]) -> None:
+        """To a temporary file, synced, then renamed: a reader sees the old or the new, whole."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        with _saving(path):
+            try:
+                with temporary.open("w", encoding="utf-8") as file:
+                    file.writelines(lines)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _saving(path: Path) -> Iterator[None]:
+    """Translate what goes wrong while writing."""
+    try:
+        yield
+    except OSError as error:
+        raise SaveError(
+            f"Results cannot be saved at '{path}': {error.strerror or error}.\n"
+            "Make room or choose another directory with -o; answers already given are kept "
+            "in the response store."
+        ) from error
+
+
+def _errors(manifest: Manifest, found: Iterable[CellRecord | None]) -> tuple[str, ...]:
+    messages = list(manifest.errors)
+    for planned, record in zip(manifest.cells, found, strict=True):
+        label = f"{planned.model} on {planned.task}"
+        if record is None:
+            messages.append(f"{label}: not finished; run the same command again.")
+        elif record.error:
+            messages.append(f"{label}: {record.error}")
+    return tuple(messages)
+
+
+def _document(record: Manifest | CellRecord) -> Iterator[str]:
+    yield json.dumps({"schema": SCHEMA, **to_json(record)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _load(path: Path) -> Any:
+    try:
+        data = _parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(data, dict):
+        raise DataError(f"{path} is not a record of harness: it holds {type(data).__name__}.")
+    schema = data.pop("schema", None)
+    if schema != SCHEMA:
+        raise DataError(
+            f"{path} has schema {schema}; this version of harness reads schema {SCHEMA}.\n"
+            "Use the version that wrote it, or run the same command in a new directory."
+        )
+    return data
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise DataError(
+            f"{where} is not JSON: {error}.\nDelete the file and run the same command again."
+        ) from error
+
+
+def _slug(name: str) -> str:
+    """A file name for any model or task name; a digest is added when something was lost."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")
+    if plain == name and len(name) <= 80:
+        return name
+    return f"{plain[-60:].strip('.-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

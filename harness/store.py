@@ -1,0 +1,172 @@
+"""The response store: every answer kept the moment it is known, found again by what was asked.
+
+SQLite in WAL mode, one row per answer. The key is a digest of the model's identity, the settings
+that may change its answers and the request, so no model is ever served another one's answer.
+Values are JSON, never pickles. Only answers are stored; a failed request is asked again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from harness.codec import from_json, to_json
+from harness.errors import DataError, SaveError
+from harness.types import ModelInfo, Request, Response
+
+SCHEMA = 1
+COMMIT_SECONDS = 0.5
+BUSY_SECONDS = 30.0
+CHUNK = 500
+
+
+class ResponseStore:
+    """An open store. Use it as a context manager; leaving it commits what is pending.
+
+    Raises DataError when the file is not a store (or of another schema), SaveError when an answer
+    cannot be written (no space, no permission, locked by another process for long).
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path``, making the file and its folder where they are missing."""
+        self.path = path
+        self._dirty_since: float | None = None
+        with self._saving():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> ResponseStore:
+        """The store itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit and close, also when an exception or Ctrl-C is on its way."""
+        try:
+            self.flush()
+        finally:
+            self._connection.close()
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Response]:
+        """The stored answers among ``keys``; raises DataError for a row that cannot be read."""
+        found: dict[bytes, Response] = {}
+        for start in range(0, len(keys), CHUNK):
+            chunk = keys[start : start + CHUNK]
+            marks = ",".join("?" * len(chunk))
+            for key, text in self._rows(
+                f"SELECT key, response FROM responses WHERE key IN ({marks})", chunk
+            ):
+                found[key] = self._decode(key, text)
+        return found
+
+    def put(self, key: bytes, info: ModelInfo, request: Request, response: Response) -> None:
+        """Keep one answer; it is on disk at the latest half a second of answers later."""
+        row = (key, info.identity, request.kind, _dump(request), _dump(response))
+        with self._saving():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO responses (key, model, kind, request, response) "
+                "VALUES (?, ?, ?, ?, ?)",
+                row,
+            )
+        now = time.monotonic()
+        if self._dirty_since is None:
+            self._dirty_since = now
+        elif now - self._dirty_since > COMMIT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what is pending."""
+        with self._saving():
+            self._connection.commit()
+        self._dirty_since = None
+
+    def _prepare(self) -> None:
+        with self._saving():
+            version = self._read_version()
+            if version == 0:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS responses (key BLOB PRIMARY KEY, model TEXT NOT "
+                    "NULL, kind TEXT NOT NULL, request TEXT NOT NULL, response TEXT NOT NULL) "
+                    "WITHOUT ROWID"
+                )
+                self._connection.execute(f"PRAGMA user_version={SCHEMA}")
+                self._connection.commit()
+            # NORMAL loses nothing when the process dies; a power cut may cost the last commits.
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+        if version not in (0, SCHEMA):
+            raise DataError(
+                f"The response store {self.path} has schema {version}; this version of harness "
+                f"reads schema {SCHEMA}.\nMove the file away, or use the version that wrote it."
+            )
+
+    def _read_version(self) -> int:
+        try:
+            return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            raise self._damaged(error) from error
+
+    def _rows(self, query: str, values: Iterable[object]) -> Iterator[tuple[bytes, str]]:
+        try:
+            yield from self._connection.execute(query, tuple(values))
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+
+    def _decode(self, key: bytes, text: str) -> Response:
+        where = f"The row {key.hex()[:12]} of the response store {self.path}"
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise DataError(f"{where} is not JSON: {error}.\nMove the file away.") from error
+        return from_json(Response, data, where=where)
+
+    def _damaged(self, error: Exception) -> DataError:
+        return DataError(
+            f"{self.path} cannot be read as a response store: {error}.\n"
+            "Move the file away; answers will then be asked anew."
+        )
+
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        """Translate what goes wrong while writing."""
+        try:
+            yield
+        except (sqlite3.OperationalError, OSError) as error:
+            raise SaveError(
+                f"The response store {self.path} cannot be written: {error}.\n"
+                "Make room or choose another directory (-o), then run the same command again: "
+                "it goes on where it stopped."
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+
+
+def key_of(info: ModelInfo, request: Request) -> bytes:
+    """The digest under which a model's answer to ``request`` is kept."""
+    content = [info.identity, dict(sorted(info.settings.items())), to_json(request)]
+    return hashlib.sha256(_canonical(content).encode()).digest()
+
+
+def _dump(record: Request | Response) -> str:
+    return _canonical(to_json(record))
+
+
+def _canonical(data: Mapping[str, object] | Sequence[object]) -> str:
+    return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
