@@ -91,6 +91,10 @@ class RunDirectory:
             )
         return from_json(Manifest, _load(path), where=str(path))
 
+    def earlier_manifest(self) -> Manifest | None:
+        """The manifest of a run that is here already, or None."""
+        return self.read_manifest() if (self.path / "manifest.json").is_file() else None
+
     def write_cell(self, record: CellRecord, samples: Iterable[SampleRecord]) -> None:
         """Write the samples, then the record that vouches for them."""
         lines = (json.dumps(to_json(s), ensure_ascii=False) + "\n" for s in samples)

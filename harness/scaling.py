@@ -15,6 +15,7 @@ from harness.results import CellStats, RunDirectory
 from harness.types import CellRecord, Metric, RunRecord, Score
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 REPLICATES = 1000
@@ -86,7 +87,9 @@ def _points(cells: Sequence[CellRecord]) -> Mapping[tuple[str, str, str], list[P
     return points
 
 
-def _replicates(metric: Metric, name: str, cells: Sequence[CellStats], seed: int) -> NDArray | None:
+def _replicates(
+    metric: Metric, name: str, cells: Sequence[CellStats], seed: int
+) -> NDArray[np.float64] | None:
     """Scores of every size over the same resamples of the samples that all sizes have, (B, m)."""
     import numpy as np
 

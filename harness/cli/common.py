@@ -1,0 +1,33 @@
+"""What several commands share: finding a run, printing JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.errors import UsageError, suggestion
+
+RESULTS = Path("results")
+
+
+def echo_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def find_run(text: str | None) -> Path:
+    """A run by its directory or its name under results/runs; without a name, the latest one."""
+    runs = RESULTS / "runs"
+    known = sorted(runs.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    if text is None:
+        if not known:
+            raise UsageError(f"There is no run under {runs}.\n`harness run` makes one.")
+        return known[-1].parent
+    for candidate in (Path(text), runs / text):
+        if (candidate / "manifest.json").is_file():
+            return candidate
+    hint = suggestion(text, [path.parent.name for path in known])
+    raise UsageError(f"'{text}' is not a run: it holds no manifest.json. {hint}".rstrip())

@@ -1,0 +1,1 @@
+"""``harness plugin``: write a plugin package, check one."""

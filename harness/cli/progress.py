@@ -1,0 +1,93 @@
+"""How a run goes, on stderr: a bar on a terminal, a plain line per cell anywhere else."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from harness.table import value_text
+from harness.types import CellRecord
+
+SHOWN = 3
+
+
+class PlainProgress:
+    """One line when a cell ends; nothing that a log file would choke on."""
+
+    def __init__(self, cells: int) -> None:
+        """``cells`` is how many there will be."""
+        self.cells = cells
+        self.done = 0
+
+    def begin(self, model: str, task: str, requests: int) -> None:
+        """Nothing to say yet."""
+
+    def advance(self) -> None:
+        """Too much to say."""
+
+    def finish(self, record: CellRecord, *, kept: bool) -> None:
+        """The cell's scores and what they cost."""
+        self.done += 1
+        self._line(f"[{self.done}/{self.cells}] {_summary(record, kept)}")
+
+    def warn(self, message: str) -> None:
+        """A line of its own."""
+        self._line(f"warning: {message}")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _line(self, text: str) -> None:
+        click.echo(text, err=True)
+
+
+class BarProgress(PlainProgress):
+    """The same lines, with a bar over the answers of the cell at work."""
+
+    def __init__(self, cells: int) -> None:
+        """No bar until the first cell asks something."""
+        super().__init__(cells)
+        self._bar: Any = None
+
+    def begin(self, model: str, task: str, requests: int) -> None:
+        """Open a bar."""
+        from tqdm import tqdm
+
+        self.close()
+        label = f"[{self.done + 1}/{self.cells}] {model} {task}"
+        self._bar = tqdm(total=requests, desc=label, unit="answer", leave=False, file=sys.stderr)
+
+    def advance(self) -> None:
+        """One answer further."""
+        if self._bar is not None:
+            self._bar.update(1)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _line(self, text: str) -> None:
+        self.close()
+        super()._line(text)
+
+
+def make_progress(cells: int) -> PlainProgress:
+    """Bars when stderr is a terminal, else plain lines."""
+    return BarProgress(cells) if sys.stderr.isatty() else PlainProgress(cells)
+
+
+def _summary(record: CellRecord, kept: bool) -> str:
+    label = f"{record.model.name} {record.task}:"
+    if record.status == "failed":
+        return f"{label} failed"
+    scores = ", ".join(
+        f"{s.metric.name} {value_text(s.metric, s.value)}" for s in record.scores[:SHOWN]
+    )
+    if kept:
+        return f"{label} {scores} (done before)"
+    cost = f"{record.seconds:.1f} s, {record.asked} asked, {record.reused} from the store"
+    return f"{label} {scores} ({cost})"

@@ -1,0 +1,165 @@
+"""``harness run``: the main job."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from harness.cli.common import RESULTS
+from harness.cli.show import print_run
+from harness.errors import HarnessError, PluginError
+from harness.manifest import new_manifest, now
+from harness.plan import Plan, RunRequest, plan, run_name
+from harness.plugins import Registry, load_registry, notify_run
+from harness.results import Manifest, RunDirectory
+from harness.run import Failure, Workplace, execute
+from harness.store import ResponseStore
+
+STORE = "responses.sqlite"
+
+
+class BatchSize(click.ParamType[int | None]):
+    """``auto`` or a whole number."""
+
+    name = "auto|N"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """None stands for auto."""
+        if value is None or value == "auto":
+            return None
+        try:
+            return int(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is neither 'auto' nor a whole number.", param, ctx)
+
+
+@click.command()
+@click.option("--models", "-m", multiple=True, help="Models or families; default: the embedded.")
+@click.option("--tasks", "-t", multiple=True, help="Tasks; default: those of the embedded family.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The run's directory, to go on in too."
+)
+@click.option("--limit", type=int, help="Only the first N samples of each task.")
+@click.option("--shots", type=int, help="Worked examples before each question.")
+@click.option("--seed", type=int, default=0, show_default=True, help="For all that is drawn.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16, float16."
+)
+@click.option(
+    "--batch-size", type=BatchSize(), default="auto", show_default=True, help="auto or a number."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def run(
+    models: tuple[str, ...],
+    tasks: tuple[str, ...],
+    output: Path | None,
+    as_json: bool,
+    **numbers: object,
+) -> int:
+    """Run models over tasks; print performance-versus-size tables and scaling fits.
+
+    Names take shell-like braces and commas: --models 'nano,hf:org/pythia-{70m,160m}'. A family's
+    name stands for all its sizes. Answers are stored as they come: the same command again goes on
+    where it stopped, and a finished cell costs nothing.
+
+    \b
+    Exit codes: 0 done, 2 usage, 3 a plugin broke its contract, 4 something failed or is missing,
+    130 interrupted.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    registry = load_registry()
+    request = RunRequest(models=models, tasks=tasks, **numbers)  # type: ignore[arg-type]
+    made = plan(registry, request)
+    path = output if output is not None else RESULTS / "runs" / run_name(made)
+    directory = RunDirectory(path)
+    store = path / STORE if output is not None else RESULTS / STORE
+    failures = _execute(made, registry, directory, store)
+    code = print_run(directory, as_json=as_json)
+    for complaint in notify_run(registry, directory.read_run()):
+        click.echo(f"warning: an observer failed: {complaint}", err=True)
+    return max((_code(failure.error) for failure in failures), key=_severity, default=code)
+
+
+def _execute(
+    made: Plan, registry: Registry, directory: RunDirectory, store_path: Path
+) -> tuple[Failure, ...]:
+    from harness.cli.progress import make_progress
+
+    directory.prepare()
+    manifest = new_manifest(made, registry, _command(), directory.earlier_manifest())
+    progress = make_progress(len(made.cells))
+    started = time.monotonic()
+    status = "interrupted"
+    errors: tuple[str, ...] = ()
+    directory.write_manifest(manifest)
+    try:
+        with _terminable(), ResponseStore(store_path) as store:
+            place = Workplace(
+                registry=registry, directory=directory, store=store, progress=progress
+            )
+            outcome = execute(made, place)
+        failed = outcome.failures or any(r.status != "complete" for r in outcome.records)
+        status = "partial" if failed else "complete"
+        return outcome.failures
+    except KeyboardInterrupt:
+        progress.warn(f"interrupted; the same command goes on from here: {shlex.join(_command())}")
+        raise
+    except HarnessError as error:
+        status, errors = "partial", (str(error),)
+        raise
+    finally:
+        progress.close()
+        _finish(directory, replace(manifest, errors=errors), status, time.monotonic() - started)
+
+
+def _finish(directory: RunDirectory, manifest: Manifest, status: str, seconds: float) -> None:
+    """Write how the run ended; what ended it matters more than a disk that is full here too."""
+    ending = replace(manifest, status=status, finished=now(), seconds=round(seconds, 3))
+    try:
+        directory.write_manifest(ending)
+    except HarnessError:
+        if status == "complete":
+            raise
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """A polite kill (SIGTERM, from a scheduler) is an interruption, like Ctrl-C."""
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread: signals are somebody else's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _command() -> tuple[str, ...]:
+    return ("harness", *sys.argv[1:])
+
+
+def _code(error: HarnessError) -> int:
+    return error.exit_code
+
+
+def _severity(code: int) -> int:
+    """A plugin's broken contract is said before data that could not be read."""
+    return PluginError.exit_code + 100 if code == PluginError.exit_code else code

@@ -1,0 +1,155 @@
+"""Tables for people: scores by size, one table a task, then the fits and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from tabulate import tabulate
+
+from harness.numbers import MISSING, count, short
+from harness.scaling import CellFit
+from harness.types import CellRecord, Counts, Metric, RunRecord, Score
+
+ARROWS = {True: "↑", False: "↓"}
+
+
+def run_tables(run: RunRecord, fits: Sequence[CellFit]) -> str:
+    """The whole text that ``harness run`` and ``harness show`` print."""
+    parts = [f"Run {run.directory} ({_status(run)})"]
+    for task in dict.fromkeys(record.task for record in run.cells):
+        parts.append(task_table(task, [r for r in run.cells if r.task == task]))
+    if fits:
+        parts.append(fit_table(fits))
+    if run.errors:
+        parts.append("Errors\n" + "\n".join(f"  {_indented(error)}" for error in run.errors))
+    return "\n\n".join(parts) + "\n"
+
+
+def task_table(task: str, records: Sequence[CellRecord]) -> str:
+    """One row a model, ordered by size; one column a metric, each with its 95 % interval."""
+    ordered = sorted(records, key=_size)
+    metrics = {score.metric.name: score.metric for record in ordered for score in record.scores}
+    remarks = [_remarks(record) for record in ordered]
+    header = ["model", "params", "non-embedding"]
+    header += [f"{name} {ARROWS[metric.higher_is_better]}" for name, metric in metrics.items()]
+    rows = [
+        [
+            record.model.name,
+            count(record.model.parameters.total),
+            count(record.model.parameters.non_embedding),
+            *(_cell(record, name) for name in metrics),
+            *([remark] if any(remarks) else []),
+        ]
+        for record, remark in zip(ordered, remarks, strict=True)
+    ]
+    if any(remarks):
+        header.append("remarks")
+    samples = sorted({record.counts.samples for record in ordered if record.counts.samples})
+    size = f" ({' or '.join(map(str, samples))} samples)" if samples else ""
+    return f"{task}{size}\n{_grid(rows, header, left=(0, len(header) - 1 if any(remarks) else 0))}"
+
+
+def fit_table(fits: Sequence[CellFit]) -> str:
+    """Law, exponent and verdict of every series; notes and forecasts below."""
+    several = len({fitted.family for fitted in fits}) > 1
+    header = ["task", "metric", "law", "exponent [95 %]", "R²", "n", "forecast", "verdict"]
+    rows = []
+    for fitted in fits:
+        fit = fitted.fit
+        task = f"{fitted.family}: {fitted.task}" if several else fitted.task
+        r2 = MISSING if fit.r2 is None else f"{fit.r2:.3f}"
+        rows.append(
+            [
+                task,
+                fitted.metric.name,
+                fit.formula,
+                _exponent(fitted),
+                r2,
+                fit.n,
+                _forecast(fitted),
+                fit.verdict,
+            ]
+        )
+    title = "Scaling fits (size N = non-embedding parameters; forecast at the size named)"
+    notes = [f"  {_indented(note)}" for note in _notes(fits)]
+    return "\n".join([title, _grid(rows, header, left=(0, 1, 2, 7)), *notes])
+
+
+def value_text(metric: Metric, value: float) -> str:
+    """A value with the digits that its scale deserves: one decimal on 0-100, else four digits."""
+    if metric.bounds == (0, 100):
+        return f"{value:.1f}"
+    return f"{value:.4g}"
+
+
+def _grid(rows: Sequence[Sequence[object]], header: list[str], *, left: tuple[int, ...]) -> str:
+    align = tuple("left" if column in left else "right" for column in range(len(header)))
+    return tabulate(rows, headers=header, colalign=align, disable_numparse=True)
+
+
+def _cell(record: CellRecord, name: str) -> str:
+    found: Score | None = next((s for s in record.scores if s.metric.name == name), None)
+    if found is None:
+        return MISSING
+    low, high = (value_text(found.metric, end) for end in found.ci)
+    return f"{value_text(found.metric, found.value)} [{low}, {high}]"
+
+
+def _exponent(fitted: CellFit) -> str:
+    estimate = fitted.fit.exponent
+    if estimate.value is None:
+        return MISSING
+    if estimate.ci is None:
+        return f"{estimate.value:.3f}"
+    low, high = (
+        "open" if end is None else f"{end:.3f}" for end in (estimate.ci.lo, estimate.ci.hi)
+    )
+    return f"{estimate.value:.3f} [{low}, {high}]"
+
+
+def _forecast(fitted: CellFit) -> str:
+    if not fitted.fit.forecast:
+        return MISSING
+    first = fitted.fit.forecast[-1]
+    value, low, high = (value_text(fitted.metric, v) for v in (first.value, first.lo, first.hi))
+    size = short(next(iter(first.at.values())))
+    return f"{size}: {value} [{low}, {high}]"
+
+
+def _notes(fits: Iterable[CellFit]) -> Iterator[str]:
+    """The sentence of every fit whose number needs one; equal sentences are said once."""
+    said: dict[str, list[str]] = {}
+    for fitted in fits:
+        if fitted.fit.verdict != "ok" and fitted.fit.note:
+            said.setdefault(f"{fitted.fit.verdict}: {fitted.fit.note}", []).append(
+                f"{fitted.task} {fitted.metric.name}"
+            )
+    for note, places in said.items():
+        yield f"{', '.join(places)}: {note}"
+
+
+def _remarks(record: CellRecord) -> str:
+    if record.status == "failed":
+        return "failed"
+    counts: Counts = record.counts
+    named = (
+        ("without an answer", counts.errors),
+        ("truncated", counts.truncated),
+        ("prompt truncated", counts.prompt_truncated),
+        ("empty", counts.empty),
+        ("unparseable", counts.unparseable),
+    )
+    return ", ".join(f"{number} {name}" for name, number in named if number)
+
+
+def _status(run: RunRecord) -> str:
+    return "complete" if run.status == "complete" else "PARTIAL: some cells are missing or failed"
+
+
+def _size(record: CellRecord) -> tuple[int, str]:
+    parameters = record.model.parameters
+    return (parameters.non_embedding or parameters.total or 0, record.model.name)
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n    ")
