@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from harness.metrics.entities import entity_f1
     from harness.metrics.formulas import FORMULAS, formula
     from harness.metrics.likelihood import bits_per_byte, perplexity
-    from harness.metrics.summaries import rouge
     from harness.metrics.scorer import Scorer, accuracy, mean
     from harness.metrics.spans import spans_from_tags, tags_from_spans
+    from harness.metrics.summaries import rouge
     from harness.metrics.translation import bleu, chrf, ter
 
 __all__ = [

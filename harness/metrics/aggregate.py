@@ -8,7 +8,7 @@ resample is a row of integer weights, and a thousand of them are one matrix prod
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,12 +42,21 @@ def per_sample(metric: Metric, stats: ArrayLike) -> NDArray[np.float64]:
     return formula(metric.formula)(matrix) if len(matrix) else np.empty(0)
 
 
+def _sums(weights: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``weights @ matrix``, where an infinite statistic that is not drawn adds nothing."""
+    infinite = np.isinf(matrix)
+    if not infinite.any():
+        return np.asarray(weights @ matrix)
+    sums = weights @ np.where(infinite, 0.0, matrix)
+    return np.where((weights @ infinite) > 0, np.inf, sums)
+
+
 def replicates(metric: Metric, stats: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
     """The metric's value on each of B resamples, ``(B,)``, from ``weights`` ``(B, n)``."""
     matrix, rows = _matrix(stats), np.asarray(weights)
     step = max(1, _CHUNK_ELEMENTS // max(1, len(matrix)))
     compute = formula(metric.formula)
-    parts = [compute(rows[i : i + step] @ matrix) for i in range(0, len(rows), step)]
+    parts = [compute(_sums(rows[i : i + step], matrix)) for i in range(0, len(rows), step)]
     return np.concatenate(parts) if parts else np.empty(0)
 
 
@@ -95,7 +104,7 @@ def _bootstrap_values(
     metric: Metric, units: NDArray[np.float64], B: int, seed: int
 ) -> NDArray[np.float64]:
     compute = formula(metric.formula)
-    return np.concatenate([compute(rows @ units) for rows in _draws(len(units), B, seed)])
+    return np.concatenate([compute(_sums(rows, units)) for rows in _draws(len(units), B, seed)])
 
 
 def interval(
@@ -125,6 +134,6 @@ def interval(
     if not len(values):
         return centre, centre
     # Interpolating between two infinite perplexities would give nan.
-    method = "linear" if np.isfinite(values).all() else "nearest"
-    low, high = np.percentile(values, [2.5, 97.5], method=method)
+    finite = bool(np.isfinite(values).all())
+    low, high = np.percentile(values, [2.5, 97.5], method="linear" if finite else "nearest")
     return float(np.fmin(low, centre)), float(np.fmax(high, centre))
