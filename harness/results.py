@@ -188,14 +188,23 @@ def _saving(path: Path) -> Iterator[None]:
 
 
 def _errors(manifest: Manifest, found: Iterable[CellRecord | None]) -> tuple[str, ...]:
-    messages = list(manifest.errors)
+    """What went wrong, each message once, with the cells that it befell."""
+    cells: dict[str, list[str]] = {message: [] for message in manifest.errors}
     for planned, record in zip(manifest.cells, found, strict=True):
-        label = f"{planned.model} on {planned.task}"
-        if record is None:
-            messages.append(f"{label}: not finished; run the same command again.")
-        elif record.error:
-            messages.append(f"{label}: {record.error}")
-    return tuple(messages)
+        if record is not None and not record.error:
+            continue
+        message = record.error if record is not None else None
+        cells.setdefault(message or "not finished; run the same command again.", []).append(
+            f"{planned.model} on {planned.task}"
+        )
+    return tuple(_befallen(labels, message) for message, labels in cells.items())
+
+
+def _befallen(labels: list[str], message: str) -> str:
+    if not labels:
+        return message
+    more = f" and {len(labels) - 1} more cells" if len(labels) > 1 else ""
+    return f"{labels[0]}{more}: {message}"
 
 
 def _document(record: Manifest | CellRecord) -> Iterator[str]:

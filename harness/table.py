@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tabulate import tabulate
 
-from harness.numbers import MISSING, count, short
 from harness.scaling import CellFit
 from harness.types import CellRecord, Counts, Metric, RunRecord, Score
+from harness.wording import MISSING, count, short, short_names
 
 ARROWS = {True: "↑", False: "↓"}
 
@@ -16,25 +16,27 @@ ARROWS = {True: "↑", False: "↓"}
 def run_tables(run: RunRecord, fits: Sequence[CellFit]) -> str:
     """The whole text that ``harness run`` and ``harness show`` print."""
     parts = [f"Run {run.directory} ({_status(run)})"]
-    for task in dict.fromkeys(record.task for record in run.cells):
-        parts.append(task_table(task, [r for r in run.cells if r.task == task]))
+    tasks = short_names(record.task for record in run.cells)
+    for task, title in tasks.items():
+        parts.append(task_table(title, [r for r in run.cells if r.task == task]))
     if fits:
-        parts.append(fit_table(fits))
+        parts.append(fit_table(fits, tasks))
     if run.errors:
         parts.append("Errors\n" + "\n".join(f"  {_indented(error)}" for error in run.errors))
     return "\n\n".join(parts) + "\n"
 
 
-def task_table(task: str, records: Sequence[CellRecord]) -> str:
+def task_table(title: str, records: Sequence[CellRecord]) -> str:
     """One row a model, ordered by size; one column a metric, each with its 95 % interval."""
     ordered = sorted(records, key=_size)
+    names = short_names(record.model.name for record in ordered)
     metrics = {score.metric.name: score.metric for record in ordered for score in record.scores}
     remarks = [_remarks(record) for record in ordered]
     header = ["model", "params", "non-embedding"]
     header += [f"{name} {ARROWS[metric.higher_is_better]}" for name, metric in metrics.items()]
     rows = [
         [
-            record.model.name,
+            names[record.model.name],
             count(record.model.parameters.total),
             count(record.model.parameters.non_embedding),
             *(_cell(record, name) for name in metrics),
@@ -46,21 +48,21 @@ def task_table(task: str, records: Sequence[CellRecord]) -> str:
         header.append("remarks")
     samples = sorted({record.counts.samples for record in ordered if record.counts.samples})
     size = f" ({' or '.join(map(str, samples))} samples)" if samples else ""
-    return f"{task}{size}\n{_grid(rows, header, left=(0, len(header) - 1 if any(remarks) else 0))}"
+    return f"{title}{size}\n{_grid(rows, header, left=(0, len(header) - 1 if any(remarks) else 0))}"
 
 
-def fit_table(fits: Sequence[CellFit]) -> str:
-    """Law, exponent and verdict of every series; notes and forecasts below."""
+def fit_table(fits: Sequence[CellFit], tasks: Mapping[str, str]) -> str:
+    """Law, exponent and verdict of every series, notes below; ``tasks`` gives their titles."""
     several = len({fitted.family for fitted in fits}) > 1
     header = ["task", "metric", "law", "exponent [95 %]", "R²", "n", "forecast", "verdict"]
     rows = []
     for fitted in fits:
         fit = fitted.fit
-        task = f"{fitted.family}: {fitted.task}" if several else fitted.task
+        title = tasks[fitted.task]
         r2 = MISSING if fit.r2 is None else f"{fit.r2:.3f}"
         rows.append(
             [
-                task,
+                f"{fitted.family}: {title}" if several else title,
                 fitted.metric.name,
                 fit.formula,
                 _exponent(fitted),
@@ -71,7 +73,7 @@ def fit_table(fits: Sequence[CellFit]) -> str:
             ]
         )
     title = "Scaling fits (size N = non-embedding parameters; forecast at the size named)"
-    notes = [f"  {_indented(note)}" for note in _notes(fits)]
+    notes = [f"  {_indented(note)}" for note in _notes(fits, tasks)]
     return "\n".join([title, _grid(rows, header, left=(0, 1, 2, 7)), *notes])
 
 
@@ -116,13 +118,13 @@ def _forecast(fitted: CellFit) -> str:
     return f"{size}: {value} [{low}, {high}]"
 
 
-def _notes(fits: Iterable[CellFit]) -> Iterator[str]:
+def _notes(fits: Iterable[CellFit], tasks: Mapping[str, str]) -> Iterator[str]:
     """The sentence of every fit whose number needs one; equal sentences are said once."""
     said: dict[str, list[str]] = {}
     for fitted in fits:
         if fitted.fit.verdict != "ok" and fitted.fit.note:
             said.setdefault(f"{fitted.fit.verdict}: {fitted.fit.note}", []).append(
-                f"{fitted.task} {fitted.metric.name}"
+                f"{tasks[fitted.task]} {fitted.metric.name}"
             )
     for note, places in said.items():
         yield f"{', '.join(places)}: {note}"

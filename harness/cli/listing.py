@@ -6,9 +6,9 @@ import click
 from tabulate import tabulate
 
 from harness.cli.common import echo_json
-from harness.numbers import count
 from harness.plugins import PluginInfo, Registered, Registry, load_registry
 from harness.types import ModelSpec, Option, TaskSpec
+from harness.wording import count
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 

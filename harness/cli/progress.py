@@ -9,6 +9,7 @@ import click
 
 from harness.table import value_text
 from harness.types import CellRecord
+from harness.wording import short_names
 
 SHOWN = 3
 
@@ -56,7 +57,7 @@ class BarProgress(PlainProgress):
         from tqdm import tqdm
 
         self.close()
-        label = f"[{self.done + 1}/{self.cells}] {model} {task}"
+        label = f"[{self.done + 1}/{self.cells}] {_plain(model)} {_plain(task)}"
         self._bar = tqdm(total=requests, desc=label, unit="answer", leave=False, file=sys.stderr)
 
     def advance(self) -> None:
@@ -81,9 +82,9 @@ def make_progress(cells: int) -> PlainProgress:
 
 
 def _summary(record: CellRecord, kept: bool) -> str:
-    label = f"{record.model.name} {record.task}:"
+    label = f"{_plain(record.model.name)} {_plain(record.task)}:"
     if record.status == "failed":
-        return f"{label} failed"
+        return f"{label} failed: {record.error}"
     scores = ", ".join(
         f"{s.metric.name} {value_text(s.metric, s.value)}" for s in record.scores[:SHOWN]
     )
@@ -91,3 +92,7 @@ def _summary(record: CellRecord, kept: bool) -> str:
         return f"{label} {scores} (done before)"
     cost = f"{record.seconds:.1f} s, {record.asked} asked, {record.reused} from the store"
     return f"{label} {scores} ({cost})"
+
+
+def _plain(name: str) -> str:
+    return short_names([name])[name]

@@ -86,6 +86,8 @@ def run(
     directory = RunDirectory(path)
     store = path / STORE if output is not None else RESULTS / STORE
     failures = _execute(made, registry, directory, store)
+    if len(failures) == len(made.cells) and not as_json:
+        raise failures[0].error
     code = print_run(directory, as_json=as_json)
     for complaint in notify_run(registry, directory.read_run()):
         click.echo(f"warning: an observer failed: {complaint}", err=True)

@@ -1,0 +1,33 @@
+"""How sizes and names are written for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+MISSING = "-"
+FOLDERS = re.compile(r"[^,:=]*/")
+
+
+def count(number: int | None) -> str:
+    """A parameter count in full, or a dash."""
+    return MISSING if number is None else f"{number:,}"
+
+
+def short(number: float) -> str:
+    """A size in words of three digits: 1.26M, 70M, 6.9B."""
+    for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g}{name}"
+    return f"{number:.3g}"
+
+
+def short_names(names: Iterable[str]) -> Mapping[str, str]:
+    """Names without the folders in them, where they stay distinct: ``squad:a/b.json`` is
+    ``squad:b.json``."""
+    unique = list(dict.fromkeys(names))
+    plain = [FOLDERS.sub("", name) for name in unique]
+    return {
+        name: text if plain.count(text) == 1 else name
+        for name, text in zip(unique, plain, strict=True)
+    }
