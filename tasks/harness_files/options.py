@@ -1,0 +1,57 @@
+"""Checks of what the command line says about a task that reads files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError, suggestion
+
+if TYPE_CHECKING:
+    from harness.types import Option, TaskSettings
+
+
+def check_options(name: str, settings: TaskSettings, options: Sequence[Option]) -> None:
+    """Raise UsageError for an option that task ``name`` does not know."""
+    known = [option.name for option in options]
+    for given in settings.options:
+        if given not in known:
+            raise UsageError(
+                f"Task '{name}' has no option '{given}'. {suggestion(given, known)}".rstrip()
+            )
+
+
+def data_file(name: str, settings: TaskSettings) -> str:
+    """The one file of ``NAME:FILE`` or ``NAME:data=FILE``; UsageError unless just one is given."""
+    given = [path for path in (settings.argument, settings.options.get("data", "")) if path]
+    if not given:
+        raise UsageError(f"Task '{name}' needs a file.\nWrite '{name}:FILE' or '{name}:data=FILE'.")
+    if len(given) > 1:
+        raise UsageError(
+            f"Task '{name}' is given two files, '{given[0]}' and '{given[1]}'.\nKeep one of them."
+        )
+    return given[0]
+
+
+def choice_option(
+    name: str, settings: TaskSettings, option: str, choices: Sequence[str], default: str
+) -> str:
+    """The value of an option that takes one of ``choices``."""
+    value = settings.options.get(option, default)
+    if value not in choices:
+        raise UsageError(
+            f"Task '{name}': {option}={value} is not possible. {suggestion(value, choices)}"
+        )
+    return value
+
+
+def number_option(name: str, settings: TaskSettings, option: str) -> int | None:
+    """The value of an option that takes a whole number from 1; None where it is not given."""
+    text = settings.options.get(option)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 12 and int(text) > 0):
+        raise UsageError(
+            f"Task '{name}': {option}={text} is not possible.\nGive a whole number from 1."
+        )
+    return int(text)

@@ -1,0 +1,44 @@
+"""A task whose samples ask for one text each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.metrics.scorer import Scorer
+    from harness.types import Metric, Response, Sample, Stats
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerTask:
+    """Samples already read; each answer's text is cleaned by ``read`` and compared as it is.
+
+    ``read`` returns None for a text that cannot be read as an answer: it is graded as the empty
+    answer and counted as unparseable.
+    """
+
+    items: Sequence[Sample]
+    scorers: Sequence[Scorer]
+    read: Callable[[str], str | None] = str.strip
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """The scorers' metrics, headline first."""
+        return tuple(scorer.metric for scorer in self.scorers)
+
+    def samples(self) -> Iterator[Sample]:
+        """Every sample in the file's order."""
+        return iter(self.items)
+
+    def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
+        """Each scorer's statistics of the one answer."""
+        answer = self.read(responses[0].text or "")
+        stats: dict[str, Stats] = {
+            scorer.metric.name: scorer.stats(answer or "", sample.reference)
+            for scorer in self.scorers
+        }
+        if answer is None:
+            stats["unparseable"] = (1.0,)
+        return stats

@@ -1,0 +1,89 @@
+"""Documents of a text file, each scored alone from the beginning of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import DataError
+from harness.types import Loglikelihood, Metric, Response, Sample, Stats
+from harness_files import check_options, data_file, number_option, read_text
+
+if TYPE_CHECKING:
+    from harness.metrics.scorer import Scorer
+    from harness.types import Option, TaskSettings
+
+NAME = "text"
+SEPARATOR = "<|endoftext|>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTask:
+    """Documents, scored per UTF-8 byte and per token."""
+
+    items: Sequence[Sample]
+    bits_per_byte: Scorer
+    perplexity: Scorer
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """Bits per byte, comparable between tokenizers, and perplexity per token, which is not."""
+        return (self.bits_per_byte.metric, self.perplexity.metric)
+
+    def samples(self) -> Iterator[Sample]:
+        """The documents in the file's order."""
+        return iter(self.items)
+
+    def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
+        """Bits and bytes, nats and tokens; perplexity is left out where tokens are not known."""
+        response = responses[0]
+        logprob = response.logprob or 0.0
+        stats = {
+            self.bits_per_byte.metric.name: self.bits_per_byte.stats(logprob, sample.reference)
+        }
+        if response.tokens:
+            name = self.perplexity.metric.name
+            stats[name] = self.perplexity.stats(logprob, response.tokens)
+        return stats
+
+
+def build(settings: TaskSettings, options: Sequence[Option]) -> TextTask:
+    """Read the file that the settings name; every document becomes one request."""
+    from harness import metrics
+
+    check_options(NAME, settings, options)
+    path = data_file(NAME, settings)
+    texts = cut_documents(read_text(path))
+    if not texts:
+        raise DataError(f"'{path}' holds no documents, only {SEPARATOR} lines.\nName another file.")
+    longest = number_option(NAME, settings, "max_chars")
+    return TextTask(
+        items=tuple(_sample(number, text[:longest]) for number, text in enumerate(texts, start=1)),
+        bits_per_byte=metrics.bits_per_byte(),
+        perplexity=metrics.perplexity(),
+    )
+
+
+def cut_documents(text: str) -> list[str]:
+    """The documents of a text that is not blank.
+
+    Lines of ``<|endoftext|>`` end a document; without any, the whole text is one. Blanks around a
+    document are no part of it, and blank documents are none.
+    """
+    documents: list[list[str]] = [[]]
+    for line in text.split("\n"):
+        if line.strip() == SEPARATOR:
+            documents.append([])
+        else:
+            documents[-1].append(line)
+    stripped = ("\n".join(lines).strip() for lines in documents)
+    return [document for document in stripped if document]
+
+
+def _sample(number: int, text: str) -> Sample:
+    return Sample(
+        id=str(number),
+        requests=(Loglikelihood(context="", continuation=text),),
+        reference=len(text.encode()),
+    )

@@ -1,0 +1,328 @@
+"""CoNLL columns as a task: readers, written answers on their way back to tokens, and scores."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import DataError, UsageError
+from harness.metrics import spans_from_tags, tags_from_spans, value
+from harness.types import Generate, RequestKind, Response, Sample, Tag, Task, TaskSettings
+from harness_ner import harness_tasks
+from harness_ner.answers import read_answer, render
+from harness_ner.columns import read_columns
+
+TYPES = ("LOC", "ORG", "PER")
+
+
+def task_of(
+    path: Path | str, kind: RequestKind = "tag", *, shots: int | None = None, **options: str
+) -> Task:
+    (spec,) = harness_tasks()
+    return spec.build(
+        TaskSettings(argument=str(path), options=options, shots=shots, kinds=frozenset({kind}))
+    )
+
+
+def written(folder: Path, text: str | bytes) -> str:
+    path = folder / "columns"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def grade(task: Task, sample: Sample, response: Response) -> tuple[float, ...]:
+    return task.grade(sample, [response])["entity_f1"]
+
+
+# --- columns --------------------------------------------------------------------------------------
+
+
+def test_columns_documents_and_sentences(tmp_path: Path) -> None:
+    text = "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nsays VB O O\n\n \t\nParis NNP I-NP I-LOC\n"
+    text += "-DOCSTART- -X- O O\nPeter NNP I-NP B-PER"
+    sentences = read_columns(written(tmp_path, text))
+    assert [s.tokens for s in sentences] == [("EU", "says"), ("Paris",), ("Peter",)]
+    assert [s.document for s in sentences] == ["1", "1", "2"]
+    assert [s.line for s in sentences] == [3, 7, 9]
+
+
+def test_tabs_part_columns_where_there_are_any(tmp_path: Path) -> None:
+    (sentence,) = read_columns(written(tmp_path, "New York\tB-LOC\r\n\u3000\tO\n"))
+    assert sentence.tokens == ("New York", "\u3000")
+    assert sentence.document is None
+
+
+def test_language_prefix_is_taken_off_where_all_tokens_bear_it(tmp_path: Path) -> None:
+    (sentence,) = read_columns(written(tmp_path, "en:The\tO\nen::\tO\n"))
+    assert sentence.tokens == ("The", ":")
+    (sentence,) = read_columns(written(tmp_path, "en:The\tO\nx\tO\n"))
+    assert sentence.tokens == ("en:The", "x")
+
+
+def test_latin1_is_read_only_where_it_is_stated(tmp_path: Path) -> None:
+    path = written(tmp_path, "Köln I-LOC\n".encode("latin-1"))
+    with pytest.raises(DataError, match="byte offset 1"):
+        task_of(path)
+    (sample,) = task_of(path, encoding="latin-1").samples()
+    assert sample.requests == (Tag(tokens=("Köln",)),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("word\n", "line 1 has 1 columns, not at least 2"),
+        ("a O\nb\n", "line 2 has 1 columns, not 2"),
+        ("a O\nb x O\n", "line 2 has 3 columns, not 2"),
+        ("a NN\n", "line 1: 'NN' is no tag such as O, B-PER"),
+        ("-DOCSTART- O\n\n", "holds no sentences"),
+    ],
+)
+def test_wrong_columns_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_columns(written(tmp_path, text))
+
+
+def test_command_errors_say_what_is_needed(tmp_path: Path) -> None:
+    path = written(tmp_path, "a B-X O\n")
+    with pytest.raises(UsageError, match="Write 'conll:FILE' or 'conll:data=FILE'"):
+        task_of("")
+    with pytest.raises(UsageError, match="encoding=utf-16 is not possible"):
+        task_of(path, encoding="utf-16")
+    with pytest.raises(DataError, match="has 3 columns, not at least 4"):
+        task_of(path, column="4")
+    with pytest.raises(UsageError, match="shots_data=FILE"):
+        task_of(path, "generate", shots=1)
+    with pytest.raises(UsageError, match="take no worked examples"):
+        task_of(path, shots=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "sentences", "documents", "tokens", "entities"),
+    [
+        (
+            "conll2003/eng.testa",
+            "4",
+            3250,
+            216,
+            51362,
+            {"LOC": 1837, "MISC": 922, "ORG": 1341, "PER": 1842},
+        ),
+        (
+            "conll2003/eng.train.first1500",
+            "4",
+            1500,
+            105,
+            21389,
+            {"LOC": 957, "MISC": 434, "ORG": 518, "PER": 870},
+        ),
+        (
+            "conll2002/esp.testa.first800",
+            "3",
+            800,
+            1,
+            21073,
+            {"LOC": 450, "MISC": 193, "ORG": 667, "PER": 370},
+        ),
+        (
+            "wnut17/emerging.dev.conll",
+            "2",
+            1009,
+            1,
+            15733,
+            {
+                "corporation": 34,
+                "creative-work": 105,
+                "group": 39,
+                "location": 74,
+                "person": 470,
+                "product": 114,
+            },
+        ),
+        ("wikiann/en.test.first1000", "2", 1000, 1, 8199, {"LOC": 441, "ORG": 453, "PER": 504}),
+    ],
+)
+def test_real_files_hold_what_their_source_says(
+    shared: Path,
+    name: str,
+    column: str,
+    sentences: int,
+    documents: int,
+    tokens: int,
+    entities: dict[str, int],
+) -> None:
+    samples = list(task_of(shared / "data" / name, column=column).samples())
+    assert len(samples) == sentences
+    assert len({sample.group for sample in samples}) == documents
+    assert sum(len(sample.reference["tokens"]) for sample in samples) == tokens
+    assert Counter(span[0] for s in samples for span in s.reference["spans"]) == entities
+
+
+def test_sentence_right_after_a_document_line_is_kept(shared: Path) -> None:
+    """Dutch documents open without a blank line; all 800 sentences count, 25 of them the first."""
+    sentences = read_columns(str(shared / "data/conll2002/ned.testa.first800"))
+    assert len(sentences) == 800
+    assert len({sentence.document for sentence in sentences}) == 25
+    assert sentences[0].tokens[:2] == ("Dat", "is")
+
+
+# --- written answers ------------------------------------------------------------------------------
+
+
+def test_written_form() -> None:
+    tokens = ("EU", "rejects", "Peter", "Blackburn")
+    assert render(tokens, [("PER", 2, 4), ("ORG", 0, 1)]) == "ORG: EU; PER: Peter Blackburn"
+    assert render(tokens, []) == "None"
+
+
+def test_repeated_names_are_taken_from_left_to_right() -> None:
+    tokens = ("Paris", "beats", "New", "Paris", "in", "Paris")
+    reading = read_answer("ORG: Paris; LOC: New Paris; LOC: Paris", tokens, TYPES)
+    assert reading.spans == (("ORG", 0, 1), ("LOC", 2, 4), ("LOC", 5, 6))
+
+
+def test_names_out_of_order_are_found() -> None:
+    reading = read_answer("PER: Bo; LOC: Rome", ("Rome", "saw", "Bo"), TYPES)
+    assert set(reading.spans) == {("PER", 2, 3), ("LOC", 0, 1)}
+
+
+def test_blanks_do_not_hinder_alignment() -> None:
+    reading = read_answer("PER: Smith's; ORG: AT & T", ("Smith", "'s", "AT&T"), TYPES)
+    assert reading.spans == (("PER", 0, 2), ("ORG", 2, 3))
+
+
+def test_invented_names_are_wrong_entities_at_no_place() -> None:
+    reading = read_answer("PER: Bo; PER: Al; PER: Al", ("Bo", "left"), TYPES)
+    assert reading.readable
+    assert reading.entities == [("PER", 0, 1), ("PER", -1, -1), ("PER", -2, -2)]
+
+
+def test_semicolons_inside_names_stay() -> None:
+    reading = read_answer("ORG: A ; B; PER: Bo", ("A", ";", "B", "Bo"), TYPES)
+    assert reading.spans == (("ORG", 0, 3), ("PER", 3, 4))
+
+
+@pytest.mark.parametrize("answer", ["None", " none.", "NONE"])
+def test_none_is_an_answer(answer: str) -> None:
+    reading = read_answer(answer, ("a",), TYPES)
+    assert reading.readable and not reading.entities
+
+
+@pytest.mark.parametrize("answer", ["", "The text is about EU.", "LOC:", "EU; ORG: EU", "CITY: EU"])
+def test_malformed_answers_are_not_readable(answer: str) -> None:
+    assert not read_answer(answer, ("EU",), TYPES).readable
+
+
+WORDS = st.lists(st.text(alphabet="ab;: ,N", min_size=1, max_size=4), max_size=8)
+
+
+@given(answer=st.text(alphabet="abPERLOC:; \n", max_size=40) | st.text(), tokens=WORDS)
+def test_reading_never_raises_and_spans_lie_in_the_text(answer: str, tokens: list[str]) -> None:
+    reading = read_answer(answer, tokens, TYPES)
+    taken = [position for _, start, end in reading.spans for position in range(start, end)]
+    assert len(taken) == len(set(taken))
+    assert all(0 <= position < len(tokens) for position in taken)
+
+
+@given(st.lists(st.sampled_from([None, "LOC", "ORG", "PER"]), max_size=8), st.randoms())
+def test_entities_of_distinct_words_survive_writing(
+    kinds: list[str | None], shuffle: random.Random
+) -> None:
+    tokens = [f"w{number}" for number in range(len(kinds))]
+    shuffle.shuffle(tokens)
+    spans = [(kind, start, start + 1) for start, kind in enumerate(kinds) if kind]
+    reading = read_answer(render(tokens, spans), tokens, TYPES)
+    assert list(reading.spans) == spans
+    assert reading.readable
+
+
+# --- the task -------------------------------------------------------------------------------------
+
+EXAMPLE = "EU I-ORG\nis O\nin O\nParis I-LOC\n\nYes O\n"
+
+
+def test_generate_prompt(tmp_path: Path) -> None:
+    first, _ = task_of(written(tmp_path, EXAMPLE), "generate").samples()
+    (request,) = first.requests
+    assert isinstance(request, Generate)
+    assert request.prompt == (
+        "List the named entities of each text in order, as TYPE: words, parted by semicolons, "
+        "or None.\nTypes: LOC, ORG\n\nText: EU is in Paris\nEntities:"
+    )
+    assert request.stop == ("\n",)
+
+
+def test_worked_examples_show_the_written_form(tmp_path: Path) -> None:
+    pool = tmp_path / "pool"
+    pool.write_text("Bo I-PER\nleft O\n")
+    task = task_of(written(tmp_path, EXAMPLE), "generate", shots=1, shots_data=str(pool))
+    for sample in task.samples():
+        (request,) = sample.requests
+        assert isinstance(request, Generate)
+        assert "Text: Bo left\nEntities: PER: Bo\n\nText: " in request.prompt
+
+
+def test_malformed_answers_are_counted_and_score_nothing(tmp_path: Path) -> None:
+    task = task_of(written(tmp_path, EXAMPLE), "generate")
+    first, second = task.samples()
+    assert task.grade(first, [Response(text="")]) == {
+        "entity_f1": (0.0, 0.0, 2.0),
+        "unparseable": (1.0,),
+    }
+    assert task.grade(second, [Response(text=" None")]) == {"entity_f1": (0.0, 0.0, 0.0)}
+    assert grade(task, second, Response(text="LOC: Atlantis")) == (0.0, 1.0, 0.0)
+
+
+def test_tags_of_any_scheme_are_read_and_their_number_checked(tmp_path: Path) -> None:
+    task = task_of(written(tmp_path, EXAMPLE))
+    first, _ = task.samples()
+    for tags in (("B-ORG", "O", "O", "B-LOC"), ("S-ORG", "O", "O", "U-LOC")):
+        assert task.grade(first, [Response(tags=tags)]) == {"entity_f1": (2.0, 2.0, 2.0)}
+    assert "unparseable" in task.grade(first, [Response(tags=("B-ORG",))])
+    assert "unparseable" in task.grade(first, [Response()])
+
+
+def test_lexicon_baseline_scores_as_conlleval_says(shared: Path) -> None:
+    """conlleval.pl: found 4548, correct 3609, gold 5942, F1 68.81."""
+    path = shared / "data/conll2003/lexicon_baseline.testa.5col.gz"
+    predicted = read_columns(str(path), column=5)
+    task = task_of(path, column="4")
+    stats = [
+        grade(task, sample, Response(tags=sentence.tags))
+        for sample, sentence in zip(task.samples(), predicted, strict=True)
+    ]
+    assert [sum(column) for column in zip(*stats, strict=True)] == [3609, 4548, 5942]
+    assert round(value(task.metrics[0], stats), 2) == 68.81
+
+
+@pytest.mark.parametrize("scheme", ["iob1", "iob2", "iobes", "bilou"])
+def test_gold_of_every_scheme_is_read_alike(shared: Path, tmp_path: Path, scheme: str) -> None:
+    sentences = read_columns(str(shared / "data/conll2003/eng.testa"))[:400]
+    lines: list[str] = []
+    for sentence in sentences:
+        tags = tags_from_spans(spans_from_tags(sentence.tags), len(sentence.tokens), scheme)
+        lines += [f"{t} {tag}" for t, tag in zip(sentence.tokens, tags, strict=True)] + [""]
+    again = read_columns(written(tmp_path, "\n".join(lines)))
+    for before, after in zip(sentences, again, strict=True):
+        assert spans_from_tags(before.tags) == spans_from_tags(after.tags)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["conll2003/eng.testa", "conll2002/esp.testa.first800", "wnut17/emerging.dev.conll"],
+)
+def test_perfect_written_answers_score_the_maximum(shared: Path, name: str) -> None:
+    task = task_of(shared / "data" / name, "generate")
+    stats = [
+        grade(
+            task,
+            sample,
+            Response(text=" " + render(sample.reference["tokens"], sample.reference["spans"])),
+        )
+        for sample in task.samples()
+    ]
+    assert value(task.metrics[0], stats) == 100.0

@@ -1,0 +1,197 @@
+"""SQuAD files as a task: formats, prompts, and scores equal to the official script's."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import DataError, UsageError
+from harness.metrics import value
+from harness.types import Generate, Response, Task, TaskSettings
+from harness_qa import harness_tasks
+from harness_qa.passages import INTRODUCTION, read_answer
+from harness_qa.squad import read_squad
+
+CONTEXT = "Paris is the capital of France."
+QUESTION = {
+    "id": "q1",
+    "question": "What is the capital?",
+    "answers": [{"text": "Paris", "answer_start": 0}, {"text": "Paris", "answer_start": 0}],
+}
+
+
+def task_of(path: Path | str, *, shots: int | None = None, **options: str) -> Task:
+    specs = {spec.name: spec for spec in harness_tasks()}
+    return specs["squad"].build(TaskSettings(argument=str(path), options=options, shots=shots))
+
+
+def nested(*questions: dict[str, Any], title: str = "France") -> dict[str, Any]:
+    paragraphs = [{"context": CONTEXT, "qas": list(questions)}]
+    return {"version": "1.1", "data": [{"title": title, "paragraphs": paragraphs}]}
+
+
+def written(folder: Path, value: object) -> Path:
+    path = folder / "squad.json"
+    path.write_text(json.dumps(value))
+    return path
+
+
+def score(task: Task, answers: dict[str, str]) -> dict[str, float]:
+    stats = [
+        task.grade(sample, [Response(text=answers[sample.id])])
+        for sample in task.samples()
+        if sample.id in answers
+    ]
+    scores = {m.name: value(m, [one[m.name] for one in stats]) for m in task.metrics}
+    return {**scores, "total": len(stats)}
+
+
+def test_prompt_is_title_background_question(tmp_path: Path) -> None:
+    path = written(tmp_path, nested(QUESTION, title="French_Republic"))
+    (sample,) = task_of(path).samples()
+    (request,) = sample.requests
+    assert isinstance(request, Generate)
+    assert request.prompt == (
+        f"Title: French Republic\n\nBackground: {CONTEXT}\n\n"
+        "Question: What is the capital?\n\nAnswer:"
+    )
+    assert request.stop == ("\n",)
+    assert sample.reference == ["Paris", "Paris"]
+    assert sample.group == "1.1"
+
+
+def test_questions_without_answer_change_the_prompt(tmp_path: Path) -> None:
+    no_answer = {"id": "q2", "question": "Why?", "answers": [], "is_impossible": True}
+    first, second = task_of(written(tmp_path, nested(QUESTION, no_answer))).samples()
+    for sample in (first, second):
+        (request,) = sample.requests
+        assert isinstance(request, Generate)
+        assert request.prompt.startswith(INTRODUCTION)
+    assert second.reference == []
+
+
+@pytest.mark.parametrize("text", ["", " \n", "unanswerable", " Unanswerable."])
+def test_declining_is_the_empty_prediction(text: str) -> None:
+    assert read_answer(text) == ""
+
+
+def test_flat_lines_in_three_notations(tmp_path: Path) -> None:
+    plain = {"id": 1, "context": CONTEXT, "question": "?", "answers": ["Paris", "France"]}
+    hub = {**plain, "id": 2, "answers": {"text": ["Paris", "France"], "answer_start": [0, 24]}}
+    official = {**plain, "id": 3, "answers": [{"text": "Paris"}, {"text": "France"}]}
+    path = tmp_path / "flat.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in (plain, hub, official)))
+    questions = read_squad(str(path))
+    assert [question.id for question in questions] == ["1", "2", "3"]
+    assert {question.answers for question in questions} == {("Paris", "France")}
+    assert {question.passage for question in questions} == {"1"}
+
+
+def test_wrong_answer_start_is_reported_and_harmless(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = {**QUESTION, "answers": [{"text": "Paris", "answer_start": 7}]}
+    with caplog.at_level(logging.WARNING):
+        (question,) = read_squad(str(written(tmp_path, nested(wrong))))
+    assert question.answers == ("Paris",)
+    assert "1 answers do not stand at their answer_start (first: id q1)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (nested(QUESTION, QUESTION), "id 'q1' is given to items 1 and 2"),
+        (nested({**QUESTION, "answers": []}), r"qas\[0\]: 'answers' is empty"),
+        (nested({**QUESTION, "answers": [{"text": " "}]}), r"qas\[0\]: 'answers' is empty"),
+        (nested({**QUESTION, "answers": "Paris"}), "'answers' is 'Paris', not a list"),
+        (nested({"id": "q", "answers": []}), r"qas\[0\]: 'answers' is empty"),
+        (nested({"id": "q", "answers": ["x"]}), r"qas\[0\]: 'question' is missing"),
+        ({"data": [{"title": "x"}]}, r"data\[0\]: 'paragraphs' is missing"),
+        ({"data": []}, "holds no items"),
+        ({"version": "1.1"}, "'context' is missing"),
+        ([], r"is \[\], not an object"),
+    ],
+)
+def test_wrong_content_is_named(tmp_path: Path, content: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_squad(str(written(tmp_path, content)))
+
+
+def test_command_errors_say_what_is_needed(tmp_path: Path) -> None:
+    path = written(tmp_path, nested(QUESTION))
+    with pytest.raises(UsageError, match=r"--shots 2.*\n.*shots_data=FILE"):
+        task_of(path, shots=2)
+    with pytest.raises(UsageError, match="no option 'pool'"):
+        task_of(path, pool="x")
+    with pytest.raises(UsageError, match="Write 'squad:FILE' or 'squad:data=FILE'"):
+        task_of("")
+
+
+@pytest.mark.parametrize(
+    ("name", "questions", "passages", "unanswerable", "answers"),
+    [
+        ("squad1.1_xquad_en.even_titles.json", 612, 120, 0, 612),
+        ("squad2.0_cs224n_dev.even_articles.json", 2828, 301, 1529, 4759),
+        ("squad1.1_dev_sample.a.jsonl", 500, 455, 0, 1609),
+    ],
+)
+def test_real_files_hold_what_their_source_says(
+    shared: Path, name: str, questions: int, passages: int, unanswerable: int, answers: int
+) -> None:
+    read = read_squad(str(shared / "data/squad" / name))
+    assert len(read) == questions
+    assert len({question.passage for question in read}) == passages
+    assert sum(not question.answers for question in read) == unanswerable
+    assert sum(len(question.answers) for question in read) == answers
+    assert not any(question.misplaced for question in read)
+
+
+@pytest.mark.parametrize(
+    ("part", "file"),
+    [
+        ("xquad_en", "squad1.1_xquad_en.even_titles.json"),
+        ("dev_sample", "squad1.1_dev_sample.a.jsonl"),
+    ],
+)
+def test_leaderboard_systems_score_as_the_official_script_says(
+    shared: Path, part: str, file: str
+) -> None:
+    folder = shared / "data/squad"
+    task = task_of(folder / file)
+    systems = json.loads((folder / "predictions.expected.json").read_text())
+    for system, parts in systems.items():
+        if part not in parts:
+            continue
+        answers = json.loads((folder / "predictions" / f"{system}.json").read_text())
+        expected = {"exact_match": parts[part]["exact"], "f1": parts[part]["f1"]}
+        scores = score(task, answers)
+        assert scores == pytest.approx({**expected, "total": parts[part]["total"]}, abs=1e-9)
+
+
+def test_no_answer_scores_as_the_official_script_says(shared: Path) -> None:
+    folder = shared / "data/squad"
+    task = task_of(folder / "squad2.0_cs224n_dev.even_articles.json")
+    answers = json.loads((folder / "squad2.0_rule_predictions.json").read_text())
+    expected = json.loads((folder / "squad2.0_rule_predictions.expected.json").read_text())
+    rules, empty = expected["rule_predictions"], expected["all_empty"]
+    for given, wanted in ((answers, rules), (dict.fromkeys(answers, "unanswerable"), empty)):
+        assert score(task, given) == pytest.approx(
+            {"exact_match": wanted["exact"], "f1": wanted["f1"], "total": wanted["total"]}, abs=1e-9
+        )
+
+
+def test_few_shot_over_a_real_pool(shared: Path) -> None:
+    folder = shared / "data/squad"
+    task = task_of(
+        folder / "squad1.1_dev_sample.a.jsonl",
+        shots=2,
+        shots_data=str(folder / "squad1.1_xquad_en.even_titles.json"),
+    )
+    for sample in task.samples():
+        (request,) = sample.requests
+        assert isinstance(request, Generate)
+        assert request.prompt.count("\n\nAnswer:") == 3
