@@ -120,8 +120,9 @@ class _Material:
 def execute(made: Plan, place: Workplace) -> Outcome:
     """Run every cell that is not done yet.
 
-    Raises UsageError when a task or a model refuses its options, and SaveError when results cannot
-    be kept; every other failure stays with its cell and ends up in the outcome.
+    Raises UsageError when a task or a model refuses its options, SaveError when results cannot be
+    kept, and the first error when no cell can run at all; every other failure stays with its cell
+    and ends up in the outcome.
     """
     materials = {
         _key(cell): _built(partial(_material, cell, made), cell.task.spec.plugin)
@@ -131,6 +132,7 @@ def execute(made: Plan, place: Workplace) -> Outcome:
         cell.model.text: _built(partial(NamedModel, cell.model), cell.model.spec.plugin)
         for cell in made.cells
     }
+    _require_one(made, models, materials)
     records: list[CellRecord] = []
     failures: list[Failure] = []
     for position, cell in enumerate(made.cells):
@@ -148,6 +150,22 @@ def execute(made: Plan, place: Workplace) -> Outcome:
         if all(later.model.text != cell.model.text for later in made.cells[position + 1 :]):
             _close(models.pop(cell.model.text))
     return Outcome(records=tuple(records), failures=tuple(failures))
+
+
+def _require_one(
+    made: Plan,
+    models: Mapping[str, NamedModel | HarnessError],
+    materials: Mapping[tuple[str, frozenset[RequestKind]], _Material | HarnessError],
+) -> None:
+    """Raise the first error when no cell at all can run: then it is the command that failed."""
+    errors = []
+    for cell in made.cells:
+        parts = (models[cell.model.text], materials[_key(cell)])
+        error = next((part for part in parts if isinstance(part, HarnessError)), None)
+        if error is None:
+            return
+        errors.append(error)
+    raise errors[0]
 
 
 def _key(cell: Cell) -> tuple[str, frozenset[RequestKind]]:

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
         value,
     )
     from harness.metrics.answers import exact_match, f1
+    from harness.metrics.characters import chrf
     from harness.metrics.entities import entity_f1
     from harness.metrics.formulas import FORMULAS, formula
     from harness.metrics.likelihood import bits_per_byte, perplexity
     from harness.metrics.scorer import Scorer, accuracy, mean
     from harness.metrics.spans import spans_from_tags, tags_from_spans
     from harness.metrics.summaries import rouge
-    from harness.metrics.translation import bleu, chrf, ter
+    from harness.metrics.translation import bleu, ter
 
 __all__ = [
     "FORMULAS",
@@ -57,13 +58,14 @@ __all__ = [
 _HOMES = {
     "aggregate": ("bootstrap_weights", "interval", "per_sample", "replicates", "value"),
     "answers": ("exact_match", "f1"),
+    "characters": ("chrf",),
     "entities": ("entity_f1",),
     "formulas": ("FORMULAS", "formula"),
     "likelihood": ("bits_per_byte", "perplexity"),
     "scorer": ("Scorer", "accuracy", "mean"),
     "summaries": ("rouge",),
     "spans": ("spans_from_tags", "tags_from_spans"),
-    "translation": ("bleu", "chrf", "ter"),
+    "translation": ("bleu", "ter"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

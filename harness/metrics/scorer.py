@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -52,6 +52,23 @@ def as_list(reference: Any) -> list[Any]:
     """A reference that may be one or several, as a list; ``None`` entries are dropped."""
     several = reference if isinstance(reference, list | tuple) else [reference]
     return [one for one in several if one is not None]
+
+
+def texts(reference: Any) -> list[str]:
+    """One or several reference texts as a list; none at all is one empty text."""
+    return [str(one) for one in as_list(reference)] or [""]
+
+
+def matches(bag: Mapping[Any, int], other: Mapping[Any, int]) -> int:
+    """Size of the intersection of two bags of n-grams, given as counts."""
+    get = other.get
+    return sum(
+        [
+            count if count < there else there
+            for gram, count in bag.items()
+            if (there := get(gram, 0))
+        ]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

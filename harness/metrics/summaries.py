@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Literal, TypeAlias
 
 from harness.errors import UsageError, suggestion
-from harness.metrics.scorer import as_list, package_version, signature
+from harness.metrics.scorer import matches, package_version, signature, texts
 from harness.types import Metric, Stats
 
 Measure: TypeAlias = Literal["fmeasure", "precision", "recall"]
@@ -132,8 +132,7 @@ def _ngrams(tokens: Sequence[str], n: int) -> Iterable[Hashable]:
 
 def _score_ngrams(gold: Tokens, predicted: Tokens, n: int) -> Score:
     bag, other = Counter(_ngrams(gold, n)), Counter(_ngrams(predicted, n))
-    matched = sum([min(count, other[gram]) for gram, count in bag.items() if gram in other])
-    return _score(matched, other.total(), bag.total())
+    return _score(matches(bag, other), other.total(), bag.total())
 
 
 def _score_summary(gold: Sequence[Tokens], predicted: Sequence[Tokens]) -> Score:
@@ -169,7 +168,7 @@ class Rouge:
 
     def stats(self, prediction: str, reference: str | Sequence[str], /) -> Stats:
         """``(100 · score, 1)``, against the reference with the best F-measure."""
-        scores = [self._compare(str(one), prediction) for one in as_list(reference) or [""]]
+        scores = [self._compare(one, prediction) for one in texts(reference)]
         best = max(scores, key=lambda score: score[2])
         column = ("precision", "recall", "fmeasure").index(self.measure)
         return 100.0 * best[column], 1.0

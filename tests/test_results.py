@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import DataError, SaveError, UsageError
+from harness.results import RunDirectory
+
+
+def test_a_results_directory_that_cannot_be_made_is_a_save_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SaveError, match="cannot be saved"):
+        RunDirectory(tmp_path / "file" / "run").prepare()
+
+
+def test_names_of_any_kind_make_distinct_files(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    names = ["a/b", "a-b", "a:b", "../a", "x" * 300, "x" * 301, "hf:ä"]
+    paths = {directory.cell_path(name, "t") for name in names}
+    assert len(paths) == len(names)
+    assert all(path.parent == tmp_path / "cells" and len(path.name) < 200 for path in paths)
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no manifest.json"):
+        RunDirectory(tmp_path).read_manifest()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("[]", "not a record"), ('{"schema": 9}', "schema 9"), ("{", "not JSON")],
+)
+def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(DataError, match=words):
+        RunDirectory(tmp_path).read_manifest()
