@@ -1,0 +1,57 @@
+"""Hugging Face checkpoints as models: ``hf:PATH-OR-HUB-ID[,option=value...]``.
+
+The modules, in the order in which they build on each other:
+
+``options``     what the command line says, checked
+``checkpoint``  the files of a checkpoint: what they are, whether they are whole
+``counts``      parameter counts, from headers alone
+``loading``     device, dtype, weights and tokenizer
+``tokens``      text to token ids and back, boundaries, windows, stop strings
+``network``     one forward call over token ids, logits only where they are needed
+``batching``    which rows are computed together
+``scoring``     log-likelihoods
+``generation``  greedy continuation
+``model``       the adapter that puts them behind :class:`harness.types.Model`
+
+Nothing here imports torch or transformers before a model's weights are needed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness import hookimpl
+from harness.types import ModelSpec
+from harness_hf.options import OPTIONS, read_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.types import Model, ModelSettings
+
+__all__ = ["build", "harness_models"]
+
+
+def build(settings: ModelSettings, *, name: str | None = None, family: str | None = None) -> Model:
+    """Return the model of the checkpoint that ``settings.argument`` names.
+
+    ``name`` and ``family`` are what the model is called in results; by default the last component
+    of the path and the same without its size. Other plugins may call this for checkpoints they
+    bring along. Raises :class:`harness.errors.UsageError` for an option that cannot be.
+    """
+    from harness_hf.model import HFModel
+
+    return HFModel(read_options(settings, name=name, family=family))
+
+
+@hookimpl
+def harness_models() -> Iterator[ModelSpec]:
+    """Yield the scheme ``hf:``."""
+    yield ModelSpec(
+        name="hf",
+        build=build,
+        kinds=frozenset({"generate", "loglikelihood"}),
+        argument="PATH-OR-HUB-ID",
+        options=OPTIONS,
+        description="A causal language model in Hugging Face format.",
+    )

@@ -1,0 +1,83 @@
+"""Which rows are computed together."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+LOG = logging.getLogger("harness.hf")
+CPU_TOKENS = 2048
+CPU_ROWS = 64
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def batches(
+    items: Sequence[Item], *, width: Callable[[Item], int], rows: int | None, tokens: int
+) -> Iterator[list[Item]]:
+    """Group ``items``, which are sorted longest first, for padding to a common width.
+
+    With ``rows`` each batch has that many; without, as many as keep rows times width within
+    ``tokens`` (at least one).
+    """
+    batch: list[Item] = []
+    for item in items:
+        widest = width(batch[0]) if batch else width(item)
+        full = len(batch) >= rows if rows else (len(batch) + 1) * widest > tokens
+        if batch and full:
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that a device or the host has no memory left."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(w in str(error).lower() for w in words)
+
+
+def free_memory() -> None:
+    """Give cached blocks back to the device after a failed allocation."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def split_on_out_of_memory(
+    batch: list[Item], compute: Callable[[list[Item]], Result]
+) -> Iterator[tuple[list[Item], Result | None]]:
+    """Compute ``batch``, in halves where memory does not suffice.
+
+    Yields the parts with their results; ``None`` for a single item that does not fit alone.
+    """
+    try:
+        result = compute(batch)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error).splitlines()[0]
+    else:
+        yield batch, result
+        return
+    free_memory()
+    if len(batch) == 1:
+        LOG.warning("Out of memory with a single row: %s", reason)
+        yield batch, None
+        return
+    half = (len(batch) + 1) // 2
+    LOG.warning("Out of memory with %d rows, going on with %d: %s", len(batch), half, reason)
+    for part in (batch[:half], batch[half:]):
+        yield from split_on_out_of_memory(part, compute)

@@ -1,0 +1,240 @@
+"""Device, number type, weights and tokenizer."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import DataError, ModelError, UsageError
+from harness_hf.quiet import quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import torch
+
+    from harness_hf.checkpoint import Checkpoint, Tensor
+    from harness_hf.options import Options
+
+HALF = {"F16", "BF16"}
+STORED = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float32"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """Weights on their device and the tokenizer that belongs to them."""
+
+    model: Any
+    tokenizer: Any
+    device: torch.device
+
+
+def resolve_device(asked: str) -> str:
+    """Return ``cuda:0``, ``mps`` or ``cpu`` for ``auto``, else ``asked`` if it is there.
+
+    torch is imported only where the machine may have such a device. Raises
+    :class:`harness.errors.UsageError` for a device that is not there.
+    """
+    if asked == "cpu" or (asked == "auto" and not _may_have_accelerator()):
+        return "cpu"
+    import torch
+
+    if asked in ("auto", "cuda") and torch.cuda.is_available():
+        return "cuda:0"
+    if asked in ("auto", "mps") and torch.backends.mps.is_available():
+        return "mps"
+    if asked == "auto":
+        return "cpu"
+    if asked.startswith("cuda:"):
+        number = int(asked.removeprefix("cuda:"))
+        there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if number < there:
+            return asked
+        raise UsageError(f"hf: {asked} asked for, but torch sees {there} CUDA devices. Use cpu.")
+    built = " (it is built without CUDA)" if asked == "cuda" and not torch.version.cuda else ""
+    raise UsageError(
+        f"hf: device {asked} asked for, but torch {torch.__version__} finds none{built}.\n"
+        "Use device=cpu, or install a torch that supports this machine's device."
+    )
+
+
+def _may_have_accelerator() -> bool:
+    """Whether it is worth importing torch (a second) to look for a GPU."""
+    if sys.platform == "darwin":
+        return True
+    try:
+        if importlib.metadata.version("torch").endswith("+cpu"):
+            return False
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    signs = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+    return sys.platform != "linux" or any(Path(sign).exists() for sign in signs)
+
+
+def resolve_dtype(asked: str, device: str, tensors: Sequence[Tensor]) -> str:
+    """Return the number type to compute in.
+
+    ``auto`` is float32 on a CPU. On other devices it is what most weights are stored in, with
+    bfloat16 for both half precisions.
+    """
+    if asked != "auto":
+        return asked
+    sizes: dict[str, int] = {}
+    for tensor in tensors:
+        sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.numel
+    most = max(sizes, key=lambda dtype: sizes[dtype], default="F32")
+    if device == "cpu":
+        return "float32"
+    return "bfloat16" if most in HALF else STORED.get(most, "bfloat16")
+
+
+def reject_unsupported(config: Mapping[str, Any], source: str) -> None:
+    """Raise :class:`harness.errors.DataError` for what is no causal language model."""
+    names = [str(n) for n in config.get("architectures") or ()]
+    if config.get("is_encoder_decoder") or any("ConditionalGeneration" in n for n in names):
+        raise DataError(
+            f"hf: {source} is an encoder-decoder checkpoint ({', '.join(names) or 'T5, BART, ...'})"
+            ", which is not supported yet.\nUse a causal (decoder-only) checkpoint."
+        )
+    heads = ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MaskedLM")
+    if any(n.endswith(heads) for n in names):
+        raise DataError(
+            f"hf: {source} holds a {names[0]}, which cannot continue a text.\n"
+            "Use a causal language model (...ForCausalLM)."
+        )
+
+
+def load(checkpoint: Checkpoint, options: Options, device: str, dtype: str) -> Loaded:
+    """Load the tokenizer and the weights.
+
+    Raises :class:`harness.errors.DataError` where the files do not make a working model, and
+    :class:`harness.errors.ModelError` where the machine cannot hold it.
+    """
+    import torch
+
+    with quiet():
+        import transformers  # noqa: F401  (its own set-up must happen inside)
+    with quiet():
+        tokenizer = _load_tokenizer(checkpoint, options)
+        model = _load_weights(checkpoint, options, device, getattr(torch, dtype))
+    _check_vocabulary(model, tokenizer, options.source)
+    return Loaded(model=model.eval(), tokenizer=tokenizer, device=torch.device(device))
+
+
+def _load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(
+            str(checkpoint.folder),
+            local_files_only=True,
+            trust_remote_code=options.trust_remote_code,
+        )
+    except Exception as error:  # whatever the tokenizer's own code raises
+        raise DataError(
+            f"hf: {options.source}: the tokenizer cannot be loaded: {_first_line(error)}\n"
+            + _remote_hint(error)
+        ) from error
+
+
+def _load_weights(checkpoint: Checkpoint, options: Options, device: str, dtype: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    keywords: dict[str, Any] = (
+        {"attn_implementation": options.attention} if options.attention else {}
+    )
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            str(checkpoint.folder),
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=checkpoint.is_safetensors,
+            trust_remote_code=options.trust_remote_code,
+            output_loading_info=True,
+            **keywords,
+        )
+    except Exception as error:
+        raise _explain(error, checkpoint, options) from error
+    _check_tensors(found, options.source)
+    try:
+        return model.to(device)
+    except RuntimeError as error:
+        raise ModelError(
+            f"hf: {options.source} does not fit on {device}: {_first_line(error)}\n"
+            "Use a smaller dtype, another device or a smaller model."
+        ) from error
+
+
+def _explain(error: Exception, checkpoint: Checkpoint, options: Options) -> DataError | ModelError:
+    text = str(error)
+    kind = checkpoint.config.get("model_type", "unknown")
+    if isinstance(error, MemoryError) or "allocate memory" in text:
+        return ModelError(f"hf: {options.source} does not fit in memory: {_first_line(error)}")
+    if "does not recognize this architecture" in text or "Unrecognized" in text:
+        return DataError(
+            f"hf: {options.source}: the installed transformers does not know the architecture "
+            f"{kind!r}.\nA newer transformers may; {_remote_hint(error)}"
+        )
+    if "size mismatch" in text or "mismatched" in text:
+        return DataError(
+            f"hf: {options.source}: tensors have other shapes than config.json says: "
+            f"{_line_with(text, ('size mismatch', 'mismatch'))}"
+        )
+    return DataError(
+        f"hf: {options.source}: cannot be loaded as a causal language model "
+        f"(model_type {kind!r}): {_first_line(error)}\n{_remote_hint(error)}"
+    )
+
+
+def _check_tensors(found: Mapping[str, Any], source: str) -> None:
+    """transformers fills what is missing with random numbers and only warns; we do not."""
+    wrong = []
+    for key, word in (
+        ("missing_keys", "missing"),
+        ("unexpected_keys", "surplus"),
+        ("mismatched_keys", "of another shape"),
+    ):
+        keys = sorted(str(k[0] if isinstance(k, tuple) else k) for k in found.get(key) or ())
+        if keys:
+            wrong.append(f"{len(keys)} {word} ({', '.join(keys[:3])}{', ...' * (len(keys) > 3)})")
+    if wrong:
+        raise DataError(
+            f"hf: {source}: the weights do not match config.json: tensors {'; '.join(wrong)}.\n"
+            "The checkpoint is of another architecture or was saved incompletely."
+        )
+
+
+def _check_vocabulary(model: Any, tokenizer: Any, source: str) -> None:
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    # tokens added later (a pad token, say) may lie beyond: a text that uses one fails alone
+    added = tokenizer.get_added_vocab()
+    most = max((i for t, i in tokenizer.get_vocab().items() if t not in added), default=-1) + 1
+    if most == 0:
+        raise DataError(f"hf: {source}: the tokenizer's vocabulary is empty.")
+    if most > rows:
+        raise DataError(
+            f"hf: {source}: the tokenizer has {most:,} token ids, the model embeds {rows:,}: "
+            "they do not belong together.\nUse the tokenizer that the weights were trained with."
+        )
+
+
+def _remote_hint(error: Exception) -> str:
+    if "trust_remote_code" in str(error):
+        return "It brings Python code of its own: trust_remote_code=true runs it, if you trust it."
+    return "Check config.json and the tokenizer files."
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
+
+
+def _line_with(text: str, marks: tuple[str, ...]) -> str:
+    for mark in marks:
+        for line in text.splitlines():
+            if mark in line:
+                return line.strip()[:200]
+    return text[:200]

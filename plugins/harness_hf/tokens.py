@@ -1,0 +1,199 @@
+"""Text to token ids and back: boundaries, windows, stop strings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REPLACEMENT = "\ufffd"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A context and a continuation as token ids. ``context`` holds at least one."""
+
+    context: tuple[int, ...]
+    continuation: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A piece of a text for one forward pass: the last ``scored`` of ``ids`` are predicted."""
+
+    ids: tuple[int, ...]
+    scored: int
+
+
+class TokenError(ValueError):
+    """A text cannot be put to the model; the message says why."""
+
+
+@dataclass
+class Codec:
+    """A tokenizer with its special tokens handled in one way for all models.
+
+    ``prefix`` is what the tokenizer itself puts before a text (BOS, for some); tokens it puts
+    behind are left out, since a text is to be continued. ``start`` stands for the beginning of a
+    text where something must precede it: BOS, else EOS, as in lm-evaluation-harness.
+    """
+
+    tokenizer: Any
+    vocabulary: int
+    prefix: tuple[int, ...] = ()
+    start: int | None = None
+    _pieces: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tokenizer: Any, *, vocabulary: int) -> Codec:
+        """Find out by a probe what ``tokenizer`` adds. The model knows ``vocabulary`` ids."""
+        plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+        whole = tokenizer("a")["input_ids"]
+        places = range(len(whole) - len(plain) + 1)
+        at = next((i for i in places if whole[i : i + len(plain)] == plain), 0)
+        start = tokenizer.bos_token_id
+        return cls(
+            tokenizer=tokenizer,
+            vocabulary=vocabulary,
+            prefix=tuple(whole[:at]),
+            start=tokenizer.eos_token_id if start is None else start,
+        )
+
+    def plain(self, text: str) -> tuple[int, ...]:
+        """Token ids of ``text`` alone. Raises :class:`TokenError` for ids the model lacks."""
+        ids = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
+        if ids and max(ids) >= self.vocabulary:
+            raise TokenError(
+                f"the tokenizer gives token id {max(ids)}, the model knows {self.vocabulary}"
+            )
+        return ids
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids of ``text`` with what the tokenizer puts before it, never twice."""
+        ids = self.plain(text)
+        if self.prefix and ids[: len(self.prefix)] == self.prefix:
+            return ids
+        return self.prefix + ids
+
+    def prompt(self, text: str) -> tuple[int, ...]:
+        """Token ids to continue from; never empty. Raises :class:`TokenError`."""
+        return self.encode(text) or (self._start(),)
+
+    def pair(self, context: str, continuation: str) -> Pair:
+        """Split as lm-evaluation-harness does (``TemplateLM._encode_pair``).
+
+        Spaces at the end of the context belong to the continuation; both are tokenised together,
+        and the continuation is what comes after as many tokens as the context has alone. An empty
+        context is the start token. Raises :class:`TokenError`.
+        """
+        kept = context.rstrip()
+        continuation = context[len(kept) :] + continuation
+        if not kept:
+            ids = self.plain(continuation)
+            start = self.prefix or (self._start(),)
+            if len(ids) > len(start) and ids[: len(start)] == start:
+                ids = ids[len(start) :]  # the text brings its own BOS
+            return Pair(context=start, continuation=ids)
+        before = self.encode(kept)
+        after = self.encode(kept + continuation)[len(before) :]
+        if not after and continuation:  # it merged into the last token of the context
+            after = self.plain(continuation)
+        return Pair(context=before, continuation=after)
+
+    def special_ids(self, strings: Sequence[str]) -> frozenset[int]:
+        """Ids of those ``strings`` that are special tokens, which decoding leaves out."""
+        special = set(self.tokenizer.all_special_tokens) & set(strings)
+        return frozenset(int(self.tokenizer.convert_tokens_to_ids(s)) for s in special)
+
+    def _start(self) -> int:
+        if self.start is None:
+            raise TokenError("the text is empty and the tokenizer has no BOS or EOS token")
+        return self.start
+
+    def text(self, before: Sequence[int], ids: Sequence[int]) -> str:
+        """What ``ids`` add to a text whose tokens so far are ``before``.
+
+        Decoded behind a few tokens of context, because many decoders drop a space at the
+        beginning.
+        """
+        if not ids:
+            return ""
+        anchor = list(before[-4:])
+        known = self._decode(anchor)
+        whole = self._decode([*anchor, *ids])
+        if whole.startswith(known):
+            return whole[len(known) :]
+        return self._decode(list(ids))
+
+    def piece(self, token: int) -> str:
+        """About what ``token`` looks like inside a text; the replacement character for a part of
+        a character."""
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._decode([token, token])
+        return known
+
+    def _decode(self, ids: list[int]) -> str:
+        decoded: str = self.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return decoded
+
+
+def cut_prompt(ids: tuple[int, ...], codec: Codec, *, room: int) -> tuple[tuple[int, ...], bool]:
+    """Drop the beginning of a prompt longer than ``room`` tokens, but not the BOS before it.
+
+    Returns the ids and whether any were dropped.
+    """
+    if len(ids) <= room:
+        return ids, False
+    lead = codec.prefix if ids[: len(codec.prefix)] == codec.prefix else ()
+    if len(lead) >= room:
+        lead = ()
+    return lead + ids[len(ids) - room + len(lead) :], True
+
+
+def windows(pair: Pair, codec: Codec, *, most: int | None) -> tuple[list[Window], bool]:
+    """Cut a pair to windows of at most ``most`` tokens of input.
+
+    A window reads all its ids but the last, hence holds one more than ``most``. A context that is
+    too long loses its beginning (BOS stays); a continuation longer than the model's context is
+    scored in consecutive windows, each token once, the first token of a window after one token of
+    context and the last window moved back to be full, as lm-evaluation-harness does
+    (``get_rolling_token_windows`` with ``context_len=1``). Returns the windows and whether some of
+    the context was lost.
+    """
+    context, rest = pair.context, pair.continuation
+    if most is None or len(context) + len(rest) <= most + 1:
+        return [Window(ids=context + rest, scored=len(rest))], False
+    if len(rest) <= most:
+        kept, _ = cut_prompt(context, codec, room=most + 1 - len(rest))
+        return [Window(ids=kept + rest, scored=len(rest))], True
+    ids = context[-1:] + rest
+    cut = [Window(ids=ids[: most + 1], scored=most)]
+    done = most
+    while done < len(rest):
+        scored = min(most, len(rest) - done)
+        end = 1 + done + scored
+        cut.append(Window(ids=ids[end - most - 1 : end], scored=scored))
+        done += scored
+    return cut, len(context) > 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stops:
+    """Stop strings, searched in decoded text, so that they may span tokens."""
+
+    strings: tuple[str, ...]
+
+    @property
+    def last_characters(self) -> frozenset[str]:
+        """A token that completes a stop string holds one of these, or part of a character."""
+        return frozenset(s[-1] for s in self.strings if s) | {REPLACEMENT}
+
+    def find(self, text: str) -> int | None:
+        """Where the earliest stop string begins, ``None`` if there is none."""
+        places = [at for s in self.strings if s and (at := text.find(s)) >= 0]
+        return min(places, default=None)

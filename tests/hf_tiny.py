@@ -1,0 +1,134 @@
+"""Random small checkpoints for the tests of the Hugging Face adapter, made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+CORPUS = [
+    "Once upon a time there was a little boy named Ben who loved the sea.",
+    "The keeper of the lighthouse wrote: 'No ship today, only fog.'\nThen he slept.",
+    "Ångström, naïve café, 東京 and emoji 🙂 stand for bytes beyond ASCII.",
+] * 4
+VOCABULARY = 300
+EMBEDDED = 304
+
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "vocab_size": EMBEDDED,
+    "max_position_embeddings": 64,
+}
+GROUPED = SIZES | {"num_key_value_heads": 2}
+ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "gpt2": (
+        "gpt2",
+        {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "vocab_size": EMBEDDED},
+    ),
+    "gpt_neox": ("gpt_neox", SIZES | {"rotary_pct": 0.5}),
+    "llama": ("llama", GROUPED | {"tie_word_embeddings": False}),
+    "llama_tied": ("llama", GROUPED | {"tie_word_embeddings": True}),
+    "qwen2": ("qwen2", GROUPED),
+    "mistral_window": ("mistral", GROUPED | {"sliding_window": 6}),
+    "gemma": ("gemma", GROUPED | {"head_dim": 8}),
+    "gemma2_window": ("gemma2", GROUPED | {"head_dim": 8, "sliding_window": 6}),
+    "opt": (
+        "opt",
+        {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "ffn_dim": 48,
+            "vocab_size": EMBEDDED,
+            "max_position_embeddings": 64,
+            "word_embed_proj_dim": 32,
+        },
+    ),
+    "bloom": ("bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4, "vocab_size": EMBEDDED}),
+    "mixtral": ("mixtral", GROUPED | {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "mamba": (
+        "mamba",
+        {"hidden_size": 32, "num_hidden_layers": 2, "vocab_size": EMBEDDED, "state_size": 4},
+    ),
+}
+
+
+def write_model(folder: Path, architecture: str, *, seed: int = 0, **extra: Any) -> Any:
+    """Save a random causal model of ``architecture`` in ``folder`` and return it."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    kind, settings = ARCHITECTURES[architecture]
+    special = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+    config = AutoConfig.for_model(kind, **(settings | special | extra))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config).eval()
+        with torch.no_grad():  # weights large enough that attention and order matter
+            for name, weight in model.named_parameters():
+                if weight.dim() == 2:
+                    weight.normal_(std=0.25)
+                elif name.endswith("bias"):
+                    weight.normal_(std=0.1)
+        model.tie_weights()
+    model.save_pretrained(folder)
+    return model
+
+
+def write_tokenizer(folder: Path, kind: str = "bytes", *, bos: bool = False) -> Any:
+    """Save a small tokenizer in ``folder`` and return it.
+
+    ``bytes`` is a byte-level BPE with BOS and EOS, ``bare`` the same without any special token,
+    ``pieces`` a SentencePiece-like one that marks spaces and falls back to bytes. With ``bos``
+    it puts BOS before every text.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers.trainers import BpeTrainer
+    from transformers import PreTrainedTokenizerFast
+
+    special = [] if kind == "bare" else ["<s>", "</s>"]
+    if kind == "pieces":
+        raw = Tokenizer(models.BPE(unk_token=None, byte_fallback=True, fuse_unk=True))
+        raw.normalizer = normalizers.Sequence(
+            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        )
+        raw.decoder = decoders.Sequence(
+            [
+                decoders.Replace("▁", " "),
+                decoders.ByteFallback(),
+                decoders.Fuse(),
+                decoders.Strip(" ", 1, 0),
+            ]
+        )
+        special += [f"<0x{b:02X}>" for b in range(256)]
+        alphabet = []
+    else:
+        raw = Tokenizer(models.BPE())
+        raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        raw.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=special,
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    raw.train_from_iterator(CORPUS, trainer)
+    if bos:
+        raw.post_processor = processors.TemplateProcessing(
+            single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 0)]
+        )
+    names = {} if kind == "bare" else {"bos_token": "<s>", "eos_token": "</s>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, **names)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def write_checkpoint(folder: Path, architecture: str = "llama", **extra: Any) -> Any:
+    """Save a random model with a byte-level tokenizer in ``folder`` and return the model."""
+    model = write_model(folder, architecture, **extra)
+    write_tokenizer(folder)
+    return model

@@ -1,0 +1,481 @@
+"""The Hugging Face adapter: options, what it says of a checkpoint, stops, limits, memory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import DataError, ModelError, UsageError
+from harness.types import Generate, Loglikelihood, ModelSettings, Tag
+
+torch = pytest.importorskip("torch")
+from hf_tiny import write_checkpoint, write_model, write_tokenizer  # noqa: E402
+from test_hf_models import ask, model_at  # noqa: E402
+
+import harness_hf  # noqa: E402
+import harness_hf.network  # noqa: E402
+
+TEXT = "The keeper of the lighthouse wrote: 'No ship today, only fog.'"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("family") / "tiny-35k-llama"
+    folder.mkdir()
+    write_checkpoint(folder, "llama")
+    return folder
+
+
+@pytest.fixture
+def copy(made: Path, tmp_path: Path) -> Path:
+    """A checkpoint to break."""
+    return Path(shutil.copytree(made, tmp_path / "copy"))
+
+
+# --- what it says ---------------------------------------------------------------------------------
+
+
+def test_spec_is_declared_without_heavy_imports() -> None:
+    code = (
+        "import sys, harness_hf\n"
+        "(spec,) = harness_hf.harness_models()\n"
+        "assert spec.name == 'hf' and spec.kinds == {'generate', 'loglikelihood'}\n"
+        "bad = {'torch', 'transformers', 'numpy', 'safetensors'} & set(sys.modules)\n"
+        "assert not bad, bad\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_info_of_a_local_checkpoint_needs_no_torch(made: Path) -> None:
+    code = (
+        "import sys, harness_hf\n"
+        "from harness.types import ModelSettings\n"
+        f"s = ModelSettings(argument={str(made)!r}, device='cpu')\n"
+        "assert harness_hf.build(s).info.parameters.total\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_names_and_family(made: Path, copy: Path) -> None:
+    info = model_at(made).info
+    assert (info.name, info.family) == ("tiny-35k-llama", "tiny-llama")
+    assert info.context_length == 64
+    assert info.settings["dtype"] == "float32"
+    notes = {"family": "lighthouse", "train_tokens": 12_000, "train_flops": 1.5e9}
+    (copy / "harness_model.json").write_text(json.dumps(notes), encoding="utf-8")
+    noted = model_at(copy).info
+    assert (noted.family, noted.train_tokens, noted.train_flops) == ("lighthouse", 12_000, 1.5e9)
+    assert model_at(copy, family="mine").info.family == "mine"
+    settings = ModelSettings(argument=str(made))
+    ours = harness_hf.build(settings, name="nano-1k", family="nano").info
+    assert (ours.name, ours.family) == ("nano-1k", "nano")
+
+
+@pytest.mark.parametrize(
+    ("folder", "family"),
+    [
+        ("pythia-70m-deduped", "pythia-deduped"),
+        ("pythia-1.4b", "pythia"),
+        ("Qwen2.5-0.5B", "Qwen2.5"),
+        ("Llama-3.2-1B-Instruct", "Llama-3.2-Instruct"),
+        ("stories260K", "stories260K"),
+        ("70m", "70m"),
+        ("opt_125m", "opt"),
+    ],
+)
+def test_family_is_the_name_without_sizes(
+    made: Path, tmp_path: Path, folder: str, family: str
+) -> None:
+    shutil.copytree(made, tmp_path / folder)
+    assert model_at(tmp_path / folder).info.family == family
+
+
+def test_identity_follows_weights_and_tokenizer_only(made: Path, copy: Path) -> None:
+    before = model_at(made).info.identity
+    assert model_at(copy).info.identity == before
+    (copy / "README.md").write_text("hello", encoding="utf-8")
+    (copy / "harness_model.json").write_text('{"family": "x"}', encoding="utf-8")
+    assert model_at(copy).info.identity == before
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    assert model_at(copy).info.identity != before
+
+
+def test_sharded_and_pickled_weights_count_and_answer_the_same(made: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    plain = AutoModelForCausalLM.from_pretrained(made)
+    sharded = Path(shutil.copytree(made, tmp_path / "sharded"))
+    (sharded / "model.safetensors").unlink()
+    plain.save_pretrained(sharded, max_shard_size="40KB")
+    pickled = Path(shutil.copytree(made, tmp_path / "pickled"))
+    (pickled / "model.safetensors").unlink()
+    torch.save(plain.state_dict(), pickled / "pytorch_model.bin")
+    assert len(list(sharded.glob("*.safetensors"))) > 1
+    request = Generate(prompt=TEXT, max_tokens=8)
+    for folder in (sharded, pickled):
+        assert model_at(folder).info.parameters == model_at(made).info.parameters
+        assert ask(model_at(folder), [request]) == ask(model_at(made), [request])
+
+
+def test_pickled_weights_with_code_are_refused(copy: Path, tmp_path: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    mark = tmp_path / "executed"
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (mark,))
+
+    torch.save({"a": Evil()}, copy / "pytorch_model.bin")
+    with pytest.raises(DataError, match=r"pytorch_model\.bin: cannot be read"):
+        _ = model_at(copy).info
+    assert not mark.exists()
+
+
+def test_tied_head_stored_twice_counts_once(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    write_model(tmp_path, "llama_tied")
+    write_tokenizer(tmp_path)
+    before = model_at(tmp_path).info.parameters
+    state = load_file(tmp_path / "model.safetensors")
+    state["lm_head.weight"] = state["model.embed_tokens.weight"].clone()
+    save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    assert model_at(tmp_path).info.parameters == before
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    del config["tie_word_embeddings"]  # then the bytes decide
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert model_at(tmp_path).info.parameters == before
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dtpye": "float32"}, "unknown option 'dtpye'. Did you mean 'dtype'?"),
+        ({"dtype": "int3"}, "unknown dtype 'int3'. Allowed: auto, float32, bfloat16, float16"),
+        ({"device": "gpu"}, "unknown device 'gpu'. Use auto, cpu, cuda, cuda:N or mps"),
+        ({"max_length": "x"}, "max_length=x is not a whole number"),
+        ({"trust_remote_code": "maybe"}, "trust_remote_code=maybe is neither true nor false"),
+        ({"attn": "fast"}, "unknown attn 'fast'. Allowed: sdpa"),
+    ],
+)
+def test_bad_options(made: Path, options: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        harness_hf.build(ModelSettings(argument=str(made), options=options))
+    assert message in str(error.value)
+    assert str(error.value).count("\n") <= 2
+
+
+def test_path_that_does_not_exist_suggests_a_near_one(made: Path) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'tiny-35k-llama'"):
+        _ = model_at(made.parent / "tiny-36k-llama").info
+    with pytest.raises(UsageError, match="nor does the folder"):
+        _ = model_at(Path("/no/such/place")).info
+    with pytest.raises(UsageError, match=r"is a file\. Name the checkpoint's folder"):
+        _ = model_at(made / "config.json").info
+
+
+def test_hub_id_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError) as error:
+        _ = model_at(Path("no-such-organisation/no-such-model")).info
+    assert "not in the local cache" in str(error.value)
+    assert "Check the path or the id" in str(error.value)
+    assert str(error.value).count("\n") <= 2
+
+
+def test_missing_files_are_named(copy: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DataError, match=r"config\.json is missing"):
+        _ = model_at(empty).info
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(DataError, match="the tokenizer is missing"):
+        _ = model_at(copy).info
+    write_tokenizer(copy)
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(DataError, match="the weights are missing"):
+        _ = model_at(copy).info
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(DataError, match="1 of 1 weight files"):
+        _ = model_at(copy).info
+
+
+@pytest.mark.parametrize("size", [0, 5, 200, -1])
+def test_truncated_weights_say_how_many_bytes(copy: Path, size: int) -> None:
+    weights = copy / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:size])
+    with pytest.raises(DataError, match=r"model\.safetensors: .*bytes") as error:
+        _ = model_at(copy).info
+    assert f"{len(content[:size]):,}" in str(error.value)
+
+
+def test_corrupt_files(copy: Path) -> None:
+    weights = copy / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:8] + b"x" + content[9:])
+    with pytest.raises(DataError, match="header is corrupt"):
+        _ = model_at(copy).info
+    weights.write_bytes(content + b"xx")
+    with pytest.raises(DataError, match="corrupt: the header promises"):
+        _ = model_at(copy).info
+    (copy / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match=r"config\.json: cannot be read as JSON"):
+        _ = model_at(copy).info
+
+
+def edit_config(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | changes), encoding="utf-8")
+
+
+def test_missing_and_surplus_tensors(copy: Path) -> None:
+    edit_config(copy, num_hidden_layers=3)
+    with pytest.raises(DataError, match=r"9 missing \(model.layers.2"):
+        ask(model_at(copy), [Generate(prompt="a", max_tokens=1)])
+    edit_config(copy, num_hidden_layers=1)
+    with pytest.raises(DataError, match=r"9 surplus \(model.layers.1"):
+        ask(model_at(copy), [Generate(prompt="a", max_tokens=1)])
+    edit_config(copy, num_hidden_layers=2, intermediate_size=50)
+    with pytest.raises(DataError, match="shape"):
+        ask(model_at(copy), [Generate(prompt="a", max_tokens=1)])
+
+
+def test_unknown_architecture(copy: Path) -> None:
+    edit_config(copy, model_type="warp", architectures=["WarpForCausalLM"])
+    with pytest.raises(DataError, match="does not know the architecture 'warp'"):
+        ask(model_at(copy), [Generate(prompt="a", max_tokens=1)])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        ("T5ForConditionalGeneration", "encoder-decoder"),
+        ("BertForTokenClassification", "cannot continue a text"),
+    ],
+)
+def test_other_heads_are_refused_before_loading(
+    copy: Path, architecture: str, message: str
+) -> None:
+    edit_config(copy, architectures=[architecture])
+    with pytest.raises(DataError, match=message):
+        _ = model_at(copy).info
+
+
+def test_tokenizer_larger_than_the_model(tmp_path: Path) -> None:
+    write_model(tmp_path, "llama", vocab_size=100)
+    write_tokenizer(tmp_path)
+    with pytest.raises(DataError, match="300 token ids, the model embeds 100"):
+        ask(model_at(tmp_path), [Generate(prompt="a", max_tokens=1)])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_device_that_is_not_there(made: Path) -> None:
+    with pytest.raises(UsageError, match="device cuda asked for, but torch"):
+        _ = model_at(made, device="cuda").info
+    with pytest.raises(UsageError, match="cuda:3 asked for, but torch sees 0"):
+        _ = model_at(made, device="cuda:3").info
+
+
+def test_loading_leaves_the_terminal_alone(copy: Path) -> None:
+    edit_config(copy, num_hidden_layers=3)
+    code = (
+        "import harness_hf\n"
+        "from harness.types import Generate, ModelSettings\n"
+        "from harness.errors import DataError\n"
+        f"m = harness_hf.build(ModelSettings(argument={str(copy)!r}, device='cpu'))\n"
+        "try:\n    list(m.respond([Generate(prompt='a', max_tokens=2)]))\n"
+        "except DataError:\n    pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def test_stop_strings_cut_where_they_first_occur(made: Path) -> None:
+    requests = [Generate(prompt=p, max_tokens=24) for p in (TEXT, "Once upon", "a")]
+    for request in requests:
+        (free,) = ask(model_at(made), [request])
+        assert free.text
+        text = free.text
+        for begin in range(0, len(text) - 3, 3):
+            stop = text[begin : begin + 3]  # most span tokens
+            stopped = Generate(prompt=request.prompt, max_tokens=24, stop=("never", stop))
+            (answer,) = ask(model_at(made), [stopped])
+            assert answer.text == text[: text.find(stop)]
+            assert not answer.truncated
+            assert (answer.tokens or 0) <= (free.tokens or 0)
+
+
+def test_special_token_as_stop_string(tmp_path: Path) -> None:
+    model = write_checkpoint(tmp_path)
+    with torch.no_grad():  # BOS is the answer to everything
+        model.lm_head.weight.zero_()
+        model.lm_head.weight[0] = model.model.norm.weight
+    model.model.norm.weight.data.fill_(1.0)
+    model.save_pretrained(tmp_path)
+    request = Generate(prompt="a", max_tokens=6, stop=("<s>",))
+    (answer,) = ask(model_at(tmp_path), [request])
+    assert answer.text == ""
+    assert (answer.tokens or 0) <= 6
+
+
+def test_truncation_is_marked(made: Path) -> None:
+    long = TEXT * 4
+    answers = ask(
+        model_at(made),
+        [
+            Generate(prompt=long, max_tokens=8),
+            Generate(prompt="a", max_tokens=8),
+            Generate(prompt="a", max_tokens=500),
+            Loglikelihood(context=long, continuation=" fog"),
+        ],
+    )
+    assert [a.prompt_truncated for a in answers] == [True, False, False, True]
+    assert [a.truncated for a in answers[:2]] == [True, True]
+    assert answers[0].prompt_tokens == 64 - 8
+    assert answers[2].tokens is not None and answers[2].tokens < 64
+
+
+def test_long_texts_are_scored_in_windows(made: Path) -> None:
+    model = model_at(made)
+    (whole,) = ask(model, [Loglikelihood(context="", continuation=TEXT * 5)])
+    ids = model._engine.codec.plain(TEXT * 5)  # type: ignore[attr-defined]
+    assert whole.tokens == len(ids) > 2 * 64
+    assert not whole.prompt_truncated
+    from transformers import AutoModelForCausalLM
+
+    plain = AutoModelForCausalLM.from_pretrained(made)
+    expected, done, ids = 0.0, 0, (0, *ids)
+    while done < len(ids) - 1:
+        scored = min(64, len(ids) - 1 - done)
+        end = 1 + done + scored
+        window = torch.tensor([ids[max(0, end - 65) : end]])
+        with torch.no_grad():
+            table = plain(window[:, :-1]).logits[0].double().log_softmax(-1)
+        picked = table.gather(1, window[0, 1:, None]).squeeze(1)
+        expected += float(picked[-scored:].sum())
+        done += scored
+    assert whole.logprob == pytest.approx(expected, abs=1e-3)
+
+
+def test_greedy_says_whether_the_model_would_write_it(made: Path) -> None:
+    (said,) = ask(model_at(made), [Generate(prompt=TEXT, max_tokens=1)])
+    assert said.text
+    right, wrong = ask(
+        model_at(made),
+        [
+            Loglikelihood(context=TEXT, continuation=said.text),
+            Loglikelihood(context=TEXT, continuation="~" if said.text != "~" else "#"),
+        ],
+    )
+    assert (right.greedy, wrong.greedy) == (True, False)
+
+
+def test_empty_texts(made: Path) -> None:
+    empty, scored = ask(
+        model_at(made),
+        [Generate(prompt="", max_tokens=3), Loglikelihood(context="a", continuation="")],
+    )
+    assert empty.error is None and empty.prompt_tokens == 1
+    assert (scored.logprob, scored.greedy, scored.tokens) == (0.0, True, 0)
+
+
+def test_tokenizer_without_bos_and_eos(tmp_path: Path) -> None:
+    write_model(tmp_path, "llama")
+    write_tokenizer(tmp_path, "bare")
+    bad, good = ask(
+        model_at(tmp_path),
+        [Generate(prompt="", max_tokens=3), Generate(prompt="a", max_tokens=3)],
+    )
+    assert bad.error is not None and "no BOS or EOS" in bad.error
+    assert good.error is None
+
+
+def test_tag_requests_are_answered_with_an_error(made: Path) -> None:
+    (answer,) = ask(model_at(made), [Tag(tokens=("a",))])
+    assert answer.error is not None and "tag" in answer.error
+
+
+def test_equal_requests_are_computed_once(made: Path) -> None:
+    model = model_at(made)
+    request = Loglikelihood(context=TEXT, continuation=" fog")
+    rows: list[int] = []
+    network = model._engine.network  # type: ignore[attr-defined]
+    forward = network.select_logits
+    network.select_logits = lambda ids, *a, **k: rows.append(len(ids)) or forward(ids, *a, **k)
+    answers = ask(model, [request] * 5)
+    assert len(set(answers)) == 1
+    assert rows == [1]
+
+
+def test_answers_are_streamed(made: Path) -> None:
+    model = model_at(made, 1)
+    requests = [Generate(prompt="a" * n, max_tokens=2) for n in range(1, 6)]
+    rows: list[int] = []
+    network = model._engine.network  # type: ignore[attr-defined]
+    forward = network.select_logits
+    network.select_logits = lambda ids, *a, **k: rows.append(len(ids)) or forward(ids, *a, **k)
+    next(iter(model.respond(requests)))
+    assert len(rows) <= 3
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(
+    made: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    requests = [Generate(prompt=TEXT[:n], max_tokens=6) for n in range(10, 26)]
+    requests += [Loglikelihood(context=TEXT[:n], continuation=" fog") for n in range(10, 26)]
+    expected = ask(model_at(made), requests)
+    model = model_at(made)
+    network = model._engine.network  # type: ignore[attr-defined]
+    forward = network.select_logits
+
+    def small(ids: Any, *a: Any, **k: Any) -> Any:
+        if len(ids) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot.")
+        return forward(ids, *a, **k)
+
+    network.select_logits = small
+    with caplog.at_level(logging.WARNING, logger="harness.hf"):
+        answers = ask(model, requests)
+    assert "going on with" in caplog.text
+    assert [a.text for a in answers] == [a.text for a in expected]
+    assert [a.logprob for a in answers if a.text is None] == pytest.approx(
+        [a.logprob for a in expected if a.text is None], abs=1e-4
+    )
+
+
+def test_a_row_that_never_fits_fails_alone(made: Path) -> None:
+    model = model_at(made)
+    network = model._engine.network  # type: ignore[attr-defined]
+
+    def never(ids: Any, *a: Any, **k: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    network.select_logits = never
+    answers = ask(
+        model, [Generate(prompt="a", max_tokens=2), Loglikelihood(context="a", continuation="b")]
+    )
+    assert all(a.error is not None and "out of memory" in a.error for a in answers)
