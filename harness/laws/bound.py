@@ -23,13 +23,15 @@ Variables = Mapping[str, Array]
 class Natural:
     """The paper's q parameters from p working ones: ``matrix`` θ + ``offset``, then exp or not.
 
-    matrix (q, p), offset (q,), positive (q,) where the exponential is taken.
+    matrix (q, p), offset (q,), positive (q,) where the exponential is taken. ``own`` (p,) is the
+    index of the parameter that each working one stands for.
     """
 
     names: tuple[str, ...]
     matrix: Array
     offset: Array
     positive: NDArray[np.bool_]
+    own: NDArray[np.intp]
 
     def values(self, theta: Array) -> Array:
         """The paper's parameters of rows ``theta`` (R, p), as (R, q)."""

@@ -79,6 +79,7 @@ class ExpSum:
             matrix=matrix[order],
             offset=np.zeros(k + q),
             positive=np.array([at < k for at in order]),
+            own=np.argsort(order),
         )
 
     @cached_property

@@ -1,0 +1,230 @@
+"""Built-in laws in one variable that are not sums of power laws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product as every
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.laws import jets
+from harness.laws.bound import Variables
+from harness.laws.expsum import nonnegative
+from harness.laws.jetlaw import JetLaw, Parameter
+from harness.laws.jets import Jet
+
+Array = NDArray[np.float64]
+Named = Mapping[str, Jet]
+
+
+# --- P ∝ N and P = a + b·log N --------------------------------------------------------------------
+
+
+def _linear(p: Named, x: Variables) -> Jet:
+    return jets.log(p["A"]) + np.log(x["N"])
+
+
+def _linear_starts(x: Variables, y: Array, weights: Array) -> Array:
+    return np.array([[np.exp(np.average(np.log(np.abs(y) / x["N"]), weights=weights))]])
+
+
+LINEAR = JetLaw(
+    name="linear",
+    formula="P = A·N",
+    source="proportionality, as a yardstick",
+    variables=("N",),
+    terms=(Parameter(name="A", positive=True, shift=lambda m: {"": -m["N"]}),),
+    function=_linear,
+    starts=_linear_starts,
+)
+
+
+def _log_linear(p: Named, x: Variables) -> Jet:
+    return p["a"] + p["b"] * np.log(x["N"])
+
+
+def _log_linear_starts(x: Variables, y: Array, weights: Array) -> Array:
+    slope, level = np.polyfit(np.log(x["N"]), y, 1, w=np.sqrt(weights))
+    return np.array([[level, slope]])
+
+
+LOG_LINEAR = JetLaw(
+    name="log-linear",
+    formula="P = a + b·log N",
+    source="a straight line against log size, as a yardstick",
+    variables=("N",),
+    terms=(Parameter(name="a", shift=lambda m: {"b": -m["N"]}), Parameter(name="b")),
+    function=_log_linear,
+    starts=_log_linear_starts,
+    link="identity",
+)
+
+
+# --- a power law with its beginning shifted -------------------------------------------------------
+
+
+def _shifted(p: Named, x: Variables) -> Jet:
+    return jets.log(p["A"]) + p["alpha"] * jets.log(p["g"] + 1.0 / x["N"])
+
+
+def _shifted_starts(x: Variables, y: Array, weights: Array) -> Array:
+    """g at quantiles of 1/N, and all but zero; the rest by regression."""
+    inverse = 1.0 / x["N"]
+    starts, misfits = [], []
+    for g in (1e-8 * inverse.min(), *np.quantile(inverse, np.linspace(0, 1, 24))):
+        slope, level = np.polyfit(np.log(inverse + g), np.log(y), 1, w=np.sqrt(weights))
+        left = np.log(y) - level - slope * np.log(inverse + g)
+        starts.append([np.exp(level), max(slope, 1e-3), g])
+        misfits.append(float((weights * left**2).sum()))
+    return np.array(starts)[np.argsort(misfits, kind="stable")[:6]]
+
+
+SHIFTED_POWER = JetLaw(
+    name="shifted-power",
+    formula="L = A·(1/N + g)^alpha",
+    source="the form M3 of Alabdulmohsin et al. 2022, arXiv:2209.06640",
+    variables=("N",),
+    terms=(
+        Parameter(name="A", positive=True, shift=lambda m: {"alpha": m["N"]}),
+        Parameter(name="alpha", lower=1e-4, upper=10.0),
+        Parameter(name="g", positive=True, shift=lambda m: {"": -m["N"]}),
+    ),
+    function=_shifted,
+    starts=_shifted_starts,
+    exponent="alpha",
+)
+
+
+# --- M4: a power law between two levels -----------------------------------------------------------
+
+
+def _m4(p: Named, x: Variables) -> Jet:
+    """log L for (L − E)/(E0 − L)^k = A·N^-alpha, with v the logit of (L − E)/(E0 − E).
+
+    G(v) = v + (k − 1)·softplus(v) is the right side's logarithm, less the scale of E0 − E; it is
+    solved by Newton's method, and two more steps on jets carry the derivatives over.
+    """
+    height = p["E0"] - p["E"]
+    k = p["k"]
+    goal = jets.log(p["A"]) - p["alpha"] * np.log(x["N"]) - (1.0 - k) * jets.log(height)
+    root = _logit_root(goal.value, k.value)
+    share = 0.5 * (1 + np.tanh(0.5 * root))
+    slope = 1.0 + (k.value - 1.0) * share
+    v = goal * 0.0 + root
+    for _ in range(2):
+        v = v - (v + (k - 1.0) * jets.softplus(v) - goal) * (1.0 / slope)
+    return jets.logaddexp(jets.log(p["E"]), jets.log(height) - jets.softplus(-v))
+
+
+def _logit_root(goal: Array, k: Array) -> Array:
+    """The root v of v + (k − 1)·softplus(v) = goal, which is monotone and bent one way only."""
+    v = np.where(goal < 0, goal, goal / np.maximum(k, 1e-3))
+    for _ in range(60):
+        share = 0.5 * (1 + np.tanh(0.5 * v))
+        step = (v + (k - 1.0) * np.logaddexp(0.0, v) - goal) / (1.0 + (k - 1.0) * share)
+        v = v - np.clip(step, -20.0, 20.0)
+        if not np.nanmax(np.abs(step), initial=0.0) > 1e-13 * (1.0 + np.nanmax(np.abs(v))):
+            break
+    return v
+
+
+def _m4_starts(x: Variables, y: Array, weights: Array) -> Array:
+    """E and E0 around the data and k on a grid; A and alpha by regression."""
+    logs, root = np.log(x["N"]), np.sqrt(weights)
+    starts, misfits = [], []
+    lows = [1e-4, 0.3, 0.6, 0.8, 0.9, 0.97, 0.995]
+    for low, high, k in every(lows, (1.005, 1.05, 1.3, 3.0), (0.1, 0.4, 1.0, 2.0)):
+        floor, top = low * y.min(), high * y.max()
+        target = np.log(y - floor) - k * np.log(top - y)
+        slope, level = np.polyfit(logs, target, 1, w=root)
+        left = target - level - slope * logs
+        sensitive = 1.0 / ((1.0 / (y - floor) + k / (top - y)) * y)
+        starts.append([np.exp(level), floor, top, max(-slope, 1e-2), k])
+        misfits.append(float((weights * (left * sensitive) ** 2).sum()))
+    return np.array(starts)[np.argsort(misfits, kind="stable")[:10]]
+
+
+M4 = JetLaw(
+    name="m4",
+    formula="(L − E)/(E0 − L)^k = A·N^-alpha",
+    source="Alabdulmohsin et al. 2022, arXiv:2209.06640",
+    variables=("N",),
+    terms=(
+        Parameter(name="A", positive=True, shift=lambda m: {"alpha": m["N"]}),
+        Parameter(name="E", positive=True),
+        Parameter(name="E0", positive=True),
+        Parameter(name="alpha", lower=1e-3, upper=5.0),
+        Parameter(name="k", lower=0.01, upper=10.0),
+    ),
+    function=_m4,
+    starts=_m4_starts,
+    exponent="alpha",
+)
+
+
+# --- broken neural scaling laws -------------------------------------------------------------------
+
+
+def bnsl(breaks: int) -> JetLaw:
+    """L = a + b·N^-c0 · Π (1 + (N/d_i)^(1/f_i))^(−c_i·f_i), with i from 1 to ``breaks``."""
+    numbers = range(1, breaks + 1)
+
+    def function(p: Named, x: Variables) -> Jet:
+        size = np.log(x["N"])
+        branch = jets.log(p["b"]) - p["c0"] * size
+        for i in numbers:
+            width = p[f"f{i}"]
+            bend = jets.softplus((size - jets.log(p[f"d{i}"])) / width)
+            branch = branch - p[f"c{i}"] * width * bend
+        return jets.logaddexp(jets.log(p["a"]), branch)
+
+    terms = [
+        Parameter(name="a", positive=True),
+        Parameter(name="b", positive=True, shift=lambda m: {"c0": m["N"]}),
+        Parameter(name="c0", lower=-1.0, upper=10.0),
+    ]
+    for i in numbers:
+        terms += [
+            Parameter(name=f"c{i}", lower=-20.0, upper=20.0),
+            Parameter(name=f"d{i}", positive=True, shift=lambda m: {"": m["N"]}),
+            Parameter(name=f"f{i}", positive=True, lower=0.02, upper=8.0),
+        ]
+    return JetLaw(
+        name="bnsl" if breaks == 1 else f"bnsl-{breaks}",
+        formula="L = a + b·N^-c0·" + "·".join(f"(1+(N/d{i})^(1/f{i}))^(-c{i}·f{i})" for i in numbers),
+        source="Caballero et al. 2023, arXiv:2210.14891",
+        variables=("N",),
+        terms=tuple(terms),
+        function=function,
+        starts=lambda x, y, w: _bnsl_starts(breaks, x, y, w),
+        exponent="c0",
+    )
+
+
+def _bnsl_starts(breaks: int, x: Variables, y: Array, weights: Array) -> Array:
+    """Exponents, place and width of the break on a grid, a and b by least squares.
+
+    Further breaks start flat (c = 0) at the quantiles of size that are left.
+    """
+    size = np.log(x["N"])
+    places = (*np.quantile(size, np.linspace(0.1, 0.95, 7)), size.max() + 1.0)
+    grid = np.array(
+        list(every((0.02, 0.15, 0.4, 0.8), (-0.5, -0.1, 0.2, 0.6, 1.5, 4.0), places, (0.1, 0.4, 1.2)))
+    )
+    c0, c1, d, f = (grid[:, i, None] for i in range(4))
+    branch = -c0 * size - c1 * f * np.logaddexp(0.0, (size - d) / f)
+    branch -= branch.mean(axis=1, keepdims=True)
+    columns = np.stack([1.0 / y + 0 * branch, np.exp(branch) / y], axis=2)
+    amplitudes, misfit = nonnegative(columns, weights)
+    best = np.argsort(misfit, kind="stable")[:20]
+    raw = -c0 * size - c1 * f * np.logaddexp(0.0, (size - d) / f)
+    scale = amplitudes[best, 1] * np.exp(-raw[best].mean(axis=1))
+    floor = np.maximum(amplitudes[best, 0], 1e-3 * y.min())
+    columns_out = [floor, np.maximum(scale, 1e-12), *grid[best, :2].T, np.exp(grid[best, 2])]
+    start = np.stack([*columns_out, grid[best, 3]], axis=1)
+    for extra in range(1, breaks):
+        place = np.exp(np.quantile(size, extra / breaks))
+        flat = np.tile([0.05, place, 0.4], (len(start), 1))
+        start = np.concatenate([start, flat], axis=1)
+    return start
