@@ -7,22 +7,26 @@ the plugin that holds it. What survives is collected, sorted and checked for nam
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, get_args
 
 import pluggy
 
 from harness import hookspecs
 from harness.errors import PluginError, UsageError, suggestion
-from harness.types import CellRecord, ModelSpec, RunRecord, TaskSpec
+from harness.types import CellRecord, ModelSpec, Option, RequestKind, RunRecord, TaskSpec
 
 GROUP = "harness"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
+KINDS = frozenset(get_args(RequestKind))
 
 SpecT = TypeVar("SpecT", ModelSpec, TaskSpec)
 
@@ -167,13 +171,15 @@ def _load(point: EntryPoint) -> _Loaded:
         )
 
     try:
-        manager = new_manager()
-        plugin = point.load()
-        _refuse_unmarked_hooks(plugin)
-        manager.register(plugin, name=point.name)
-        _refuse_unknown_hooks(manager)
-        models = _specs("harness_models", manager.hook.harness_models, ModelSpec)
-        tasks = _specs("harness_tasks", manager.hook.harness_tasks, TaskSpec)
+        # What a plugin prints must not get into the one JSON document on stdout.
+        with redirect_stdout(sys.stderr):
+            manager = new_manager()
+            plugin = point.load()
+            _refuse_unmarked_hooks(plugin)
+            manager.register(plugin, name=point.name)
+            _refuse_unknown_hooks(manager)
+            models = _specs("harness_models", manager.hook.harness_models, ModelSpec)
+            tasks = _specs("harness_tasks", manager.hook.harness_tasks, TaskSpec)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a stranger's import raises, SystemExit included
@@ -189,13 +195,18 @@ def _reason(error: BaseException) -> str:
 
 def _refuse_unmarked_hooks(plugin: object) -> None:
     """A hook without its marker would be ignored in silence; say so instead."""
+    if inspect.isclass(plugin):
+        raise PluginError(f"it names the class {plugin.__name__}; name a module or an instance")
     known = _hook_names()
-    if not inspect.ismodule(plugin):
-        return
-    for name, value in vars(plugin).items():
-        ours = inspect.isfunction(value) and value.__module__ == plugin.__name__
-        if ours and name in known and not hasattr(value, f"{hookspecs.PROJECT}_impl"):
+    for name in (name for name in dir(plugin) if name.startswith("harness_")):
+        value = getattr(plugin, name)
+        if not inspect.isroutine(value) or hasattr(value, f"{hookspecs.PROJECT}_impl"):
+            continue
+        if name in known:
             raise PluginError(f"{name} is not marked: write @harness.hookimpl above it")
+        meant = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+        if meant:
+            raise PluginError(f"{name} is no hook and not marked as one; '{meant[0]}' is near")
 
 
 def _refuse_unknown_hooks(manager: pluggy.PluginManager) -> None:
@@ -215,23 +226,53 @@ def _hook_names() -> list[str]:
     return [name for name in vars(hookspecs) if name.startswith("harness_")]
 
 
-def _specs(
-    hook: str, call: Callable[[], Iterable[Iterable[object]]], kind: type[SpecT]
-) -> tuple[SpecT, ...]:
+def _specs(hook: str, call: pluggy.HookCaller, kind: type[SpecT]) -> tuple[SpecT, ...]:
     """Run one hook to its end; generators raise in here, not in the middle of a listing."""
+    results = call()
+    if call.get_hookimpls() and not results:
+        raise PluginError(f"{hook} returned None; it must yield specs, or return a list of them")
     specs: list[SpecT] = []
-    for offered in _flatten(hook, call()):
+    for offered in _flatten(hook, results):
         if not isinstance(offered, kind):
             raise PluginError(f"{hook} yielded {type(offered).__name__}, not {kind.__name__}")
-        if not NAME.match(offered.name):
-            raise PluginError(
-                f"{hook} yielded the name {offered.name!r}; a name is letters, digits, '.', '_', "
-                "'+' or '-', and begins with a letter or digit"
-            )
+        problem = _spec_problem(offered)
+        if problem:
+            raise PluginError(f"{hook} yielded {problem}")
         if any(offered.name == other.name for other in specs):
             raise PluginError(f"{hook} yielded the name '{offered.name}' twice")
         specs.append(offered)
     return tuple(sorted(specs, key=lambda spec: spec.name))
+
+
+def _spec_problem(spec: ModelSpec | TaskSpec) -> str | None:
+    """What would make planning fail later, far from the plugin that is to blame."""
+    family = spec.family if isinstance(spec, ModelSpec) else ""
+    for noun, name in (("name", spec.name), ("family", family or spec.name)):
+        if not isinstance(name, str) or not NAME.match(name):
+            return (
+                f"the {noun} {name!r}; a {noun} is letters, digits, '.', '_', '+' or '-', and "
+                "begins with a letter or digit"
+            )
+    if not callable(spec.build):
+        return f"'{spec.name}' with build={spec.build!r}, which cannot be called"
+    if isinstance(spec, ModelSpec) and not _are_kinds(spec.kinds):
+        return f"'{spec.name}' with kinds={spec.kinds!r}; kinds are {_kinds_example()}"
+    if isinstance(spec, TaskSpec):
+        needs: object = spec.needs
+        if not isinstance(needs, tuple | list) or not needs or not all(map(_are_kinds, needs)):
+            return f"'{spec.name}' with needs={needs!r}; needs are ({_kinds_example()}, ...)"
+    options: object = spec.options
+    if not isinstance(options, tuple | list) or not all(isinstance(o, Option) for o in options):
+        return f"'{spec.name}' with options={options!r}; options are a tuple of Option(...)"
+    return None
+
+
+def _are_kinds(kinds: object) -> bool:
+    return isinstance(kinds, frozenset | set) and bool(kinds) and kinds <= KINDS
+
+
+def _kinds_example() -> str:
+    return f"frozenset({{...}}) of {', '.join(sorted(KINDS))}"
 
 
 def _flatten(hook: str, results: Iterable[object]) -> Iterator[object]:
