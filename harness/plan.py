@@ -108,6 +108,17 @@ def plan(registry: Registry, request: RunRequest) -> Plan:
     return Plan(request=request, cells=cells)
 
 
+def plan_tasks(registry: Registry, request: RunRequest) -> tuple[PlannedTask, ...]:
+    """The request's tasks alone, each asking the first alternative of what it needs."""
+    _check_numbers(request)
+    return tuple(
+        PlannedTask(
+            text=item.text, spec=entry, settings=_settings(item, entry.spec.needs[0], request)
+        )
+        for item, entry in _tasks(registry, request)
+    )
+
+
 def run_name(made: Plan) -> str:
     """A directory name that the same request always gets: readable, and unique by a digest."""
     request = replace(made.request, models=made.models, tasks=made.tasks)
@@ -264,14 +275,17 @@ def _matched(
             f"Model '{model.text}' cannot run task '{item.text}': the task needs {needs}, and the "
             f"model answers {_words(kinds)}.\nRun the two apart, each with what suits it."
         )
-    settings = TaskSettings(
+    return PlannedTask(text=item.text, spec=entry, settings=_settings(item, wanted, request))
+
+
+def _settings(item: Item, kinds: frozenset[RequestKind], request: RunRequest) -> TaskSettings:
+    return TaskSettings(
         argument=item.argument,
         options=MappingProxyType(dict(item.options)),
-        kinds=wanted,
+        kinds=kinds,
         shots=request.shots,
         seed=request.seed,
     )
-    return PlannedTask(text=item.text, spec=entry, settings=settings)
 
 
 def _words(kinds: frozenset[RequestKind]) -> str:

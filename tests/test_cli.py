@@ -72,6 +72,32 @@ def test_show_of_nothing_says_what_to_do(program: Program) -> None:
     assert "'nowhere' is not a run" in done.stderr
 
 
+def test_show_prints_samples_to_the_letter(program: Program) -> None:
+    program("run", "-m", "adder-{10,40}", "-t", "sums", "--limit", "3")
+    done = program("show", "--samples", "2", "-m", "adder-10")
+    assert done.returncode == 0
+    assert "adder-10 on sums" in done.stdout and "adder-40" not in done.stdout
+    assert 'at most 8 tokens, stop at "\\n"; the prompt:\n│ 1+1=\nthe answer:\n│ 2' in done.stdout
+    assert "sample sum-2" not in done.stdout
+    assert "statistics of exact_match: 100 1" in done.stdout
+    document = program.json("show", "--samples", "1")
+    assert [s["id"] for s in document["samples"]] == ["sum-0", "sum-0"]
+    refused = program("show", "--samples", "1", "-t", "sms")
+    assert refused.returncode == 2
+    assert "The run has no task 'sms'. Did you mean 'sums'?" in refused.stderr
+    assert program("show", "-m", "adder-10").returncode == 2
+
+
+def test_tasks_prints_what_a_model_is_sent(program: Program) -> None:
+    done = program("tasks", "sums", "--sample", "2")
+    assert "── sample sum-1" in done.stdout and "sum-2" not in done.stdout
+    assert "│ 1+1=" in done.stdout
+    document = program.json("tasks", "sums", "--sample", "2")
+    assert document["samples"][1]["requests"][0]["prompt"] == "1+1="
+    assert "Did you mean 'sums'?" in program("tasks", "sms").stderr
+    assert program("tasks", "--sample", "2").returncode == 2
+
+
 def test_lists_name_distribution_and_version(program: Program) -> None:
     assert "toy-box 1.2" in program("models").stdout
     assert "toy-box 1.2" in program("tasks").stdout

@@ -12,6 +12,7 @@ import pytest
 
 LAYERS = [
     {"errors", "types", "wording"},
+    {"rendering"},
     {"hookspecs", "codec", "names"},
     {"plugins"},
     {"plan"},

@@ -6,7 +6,12 @@ import click
 from tabulate import tabulate
 
 from harness.cli.common import echo_json
+from harness.codec import to_json
+from harness.errors import UsageError
+from harness.grading import Subject, draw_samples
+from harness.plan import RunRequest, plan_tasks
 from harness.plugins import PluginInfo, Registered, Registry, load_registry
+from harness.rendering import render_sample
 from harness.types import ModelSpec, Option, TaskSpec
 from harness.wording import count
 
@@ -44,10 +49,22 @@ def models(as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("task", required=False)
+@click.option("--sample", type=click.IntRange(min=1), help="With TASK: print its first N samples.")
+@click.option("--shots", type=click.IntRange(min=0), help="With --sample: worked examples.")
+@click.option("--seed", type=int, default=0, help="With --sample: for what is drawn.")
 @json_option
-def tasks(as_json: bool) -> None:
-    """List the tasks that plugins offer, with the distribution they come from."""
+def tasks(task: str | None, sample: int | None, as_json: bool, **drawn: int | None) -> None:
+    """List the tasks that plugins offer, with the distribution they come from.
+
+    With TASK (its options included), --sample prints exactly what a model is sent.
+    """
     registry = load_registry()
+    if task is not None:
+        _show_task(registry, task, sample or 1, as_json, drawn)
+        return
+    if sample is not None:
+        raise UsageError("--sample needs the name of a task: harness tasks NAME --sample 3")
     entries = sorted(
         registry.tasks.values(), key=lambda entry: (entry.spec.category, entry.spec.name)
     )
@@ -94,6 +111,22 @@ def plugins(as_json: bool) -> None:
     header = ["plugin", "module", "from", "state", "models", "tasks"]
     click.echo(tabulate(rows, headers=header, disable_numparse=True))
     _echo_trouble(registry)
+
+
+def _show_task(
+    registry: Registry, text: str, number: int, as_json: bool, drawn: dict[str, int | None]
+) -> None:
+    """The first samples of one task, for the first alternative of what it may ask."""
+    request = RunRequest(tasks=(text,), shots=drawn["shots"], seed=drawn["seed"] or 0)
+    for planned in plan_tasks(registry, request):
+        subject = Subject(task=planned.build(), name=planned.text, plugin=planned.spec.plugin)
+        samples = draw_samples(subject, number)
+        if as_json:
+            echo_json({"schema": 1, "task": planned.text, "samples": [to_json(s) for s in samples]})
+            continue
+        click.echo(f"{planned.text}: {planned.spec.spec.description}")
+        for sample in samples:
+            click.echo(f"\n{render_sample(sample)}")
 
 
 def _usage(name: str, argument: str) -> str:

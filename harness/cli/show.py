@@ -2,33 +2,83 @@
 
 from __future__ import annotations
 
+import itertools
+
 import click
 
 from harness.cli.common import echo_json, find_run
+from harness.codec import SCHEMA, to_json
+from harness.errors import UsageError, suggestion
+from harness.rendering import render_record
+from harness.results import RunDirectory
+from harness.wording import short_names
 
 
 @click.command()
 @click.argument("run", required=False)
+@click.option("--samples", type=click.IntRange(min=1), help="The first N samples of each cell.")
+@click.option("--model", "-m", help="With --samples: only this model.")
+@click.option("--task", "-t", help="With --samples: only this task.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def show(run: str | None, as_json: bool) -> int:
+def show(
+    run: str | None, samples: int | None, model: str | None, task: str | None, as_json: bool
+) -> int:
     """Print the tables of RUN: a directory, or a name under results/runs (default: the latest).
 
-    Exits with 4 when the run is partial.
+    With --samples, print what the models were sent and what they answered, to the letter. Exits
+    with 4 when the run is partial.
     """
-    from harness.results import RunDirectory
-
     directory = RunDirectory(find_run(run))
+    if samples is not None:
+        return print_samples(directory, samples, model=model, task=task, as_json=as_json)
+    if model is not None or task is not None:
+        raise UsageError("--model and --task choose samples; add --samples N.")
     return print_run(directory, as_json=as_json)
 
 
-def print_run(directory: object, *, as_json: bool) -> int:
+def print_samples(
+    directory: RunDirectory, number: int, *, model: str | None, task: str | None, as_json: bool
+) -> int:
+    """Print the first samples of every cell chosen."""
+    record = directory.read_run()
+    models = _chosen("model", model, [cell.model.name for cell in record.cells])
+    tasks = _chosen("task", task, [cell.task for cell in record.cells])
+    entries = []
+    for cell in record.cells:
+        if cell.model.name not in models or cell.task not in tasks:
+            continue
+        if not as_json:
+            click.echo(f"{cell.model.name} on {cell.task}")
+        for sample in itertools.islice(directory.read_samples(cell), number):
+            if as_json:
+                entries.append({"model": cell.model.name, "task": cell.task, **to_json(sample)})
+            else:
+                click.echo(f"\n{render_record(sample)}")
+        if not as_json:
+            click.echo()
+    if as_json:
+        echo_json({"schema": SCHEMA, "run": record.directory, "samples": entries})
+    return 0 if record.status == "complete" else 4
+
+
+def _chosen(what: str, name: str | None, known: list[str]) -> set[str]:
+    """The names that ``name`` stands for: itself, its form in the tables, or all before a colon."""
+    if name is None:
+        return set(known)
+    short = short_names(known)
+    found = {k for k in known if name in (k, short[k], k.partition(":")[0])}
+    if not found:
+        raise UsageError(f"The run has no {what} '{name}'. {suggestion(name, short.values())}")
+    return found
+
+
+def print_run(directory: RunDirectory, *, as_json: bool) -> int:
     """Print a run's tables or JSON; returns the exit code that its completeness deserves."""
+    # Fits load numpy and scipy, which looking at samples does not need.
     from harness.document import run_document
-    from harness.results import RunDirectory
     from harness.scaling import fit_run
     from harness.table import run_tables
 
-    assert isinstance(directory, RunDirectory)
     run = directory.read_run()
     fits = fit_run(run, directory)
     if as_json:

@@ -1,0 +1,103 @@
+"""One sample as text: exactly what a model was sent, what came back, what was right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from harness.types import Generate, Loglikelihood, Request, Response, Sample, SampleRecord, Tag
+
+BAR = "│ "
+
+
+def render_sample(sample: Sample) -> str:
+    """A sample before it is asked: its requests and its reference."""
+    lines = [_heading(sample.id, sample.group)]
+    for request in sample.requests:
+        lines += _request(request)
+    lines += _reference(sample.reference)
+    return "\n".join(lines)
+
+
+def render_record(record: SampleRecord) -> str:
+    """A graded sample: requests, answers, reference, and the statistics it gave."""
+    lines = [_heading(record.id, record.group)]
+    for request, response in zip(record.requests, record.responses, strict=True):
+        lines += _request(request)
+        lines += _response(response)
+    lines += _reference(record.reference)
+    if record.unparseable:
+        lines.append("unparseable: the answer could not be read as an answer")
+    for name, stats in record.stats.items():
+        lines.append(f"statistics of {name}: {' '.join(f'{value:g}' for value in stats)}")
+    return "\n".join(lines)
+
+
+def _heading(name: str, group: str | None) -> str:
+    return f"── sample {name}" + (f" (group {group})" if group is not None else "")
+
+
+def _request(request: Request) -> Iterator[str]:
+    match request:
+        case Generate():
+            stop = f", stop at {_quoted(request.stop)}" if request.stop else ""
+            yield f"generate, at most {request.max_tokens} tokens{stop}; the prompt:"
+            yield from _text(request.prompt)
+        case Loglikelihood():
+            yield "loglikelihood; the context:" if request.context else "loglikelihood of a text:"
+            if request.context:
+                yield from _text(request.context)
+                yield "the continuation:"
+            yield from _text(request.continuation)
+        case Tag():
+            yield "tag; the tokens:"
+            yield from _text(" ".join(request.tokens))
+
+
+def _response(response: Response) -> Iterator[str]:
+    if response.error is not None:
+        yield f"no answer: {response.error}"
+        return
+    marks = [
+        name
+        for name, present in (
+            ("cut at the token limit", response.truncated),
+            ("the prompt lost its beginning", response.prompt_truncated),
+        )
+        if present
+    ]
+    remark = f" ({', '.join(marks)})" if marks else ""
+    if response.text is not None:
+        yield f"the answer{remark}:"
+        yield from _text(response.text)
+    if response.logprob is not None:
+        tokens = f" over {response.tokens} tokens" if response.tokens is not None else ""
+        yield f"the answer{remark}: {response.logprob:.4f} nats{tokens}"
+    if response.tags is not None:
+        yield f"the answer{remark}: {' '.join(response.tags)}"
+
+
+def _reference(reference: object) -> Iterator[str]:
+    yield "the reference:"
+    if isinstance(reference, str):
+        yield from _text(reference)
+    else:
+        yield from _text(json.dumps(reference, ensure_ascii=False))
+
+
+def _text(text: str) -> Iterator[str]:
+    """Line by line behind a bar, so that spaces and empty lines at the ends can be seen."""
+    for line in text.split("\n"):
+        yield BAR + _visible(line)
+
+
+def _visible(line: str) -> str:
+    """Control characters, and marks that turn the writing direction, in a readable form."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in line
+    )
+
+
+def _quoted(stop: Sequence[str]) -> str:
+    return " or ".join(json.dumps(one, ensure_ascii=False) for one in stop)

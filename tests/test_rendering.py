@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from harness.rendering import render_record, render_sample
+from harness.types import Generate, Loglikelihood, Response, Sample, SampleRecord, Tag
+
+
+def test_edges_and_hidden_characters_can_be_seen() -> None:
+    request = Generate(prompt="a \n\n b\u202e\x1b[31m", stop=("\n", "Q:"))
+    text = render_sample(Sample(id="1", requests=(request,), reference="x", group="g"))
+    assert '── sample 1 (group g)\ngenerate, at most 256 tokens, stop at "\\n" or "Q:"' in text
+    assert "│ a \n│ \n│  b\\u202e\\x1b[31m\n" in text
+
+
+def test_every_kind_of_answer_is_shown() -> None:
+    record = SampleRecord(
+        id="1",
+        requests=(
+            Loglikelihood(context="", continuation="text"),
+            Loglikelihood(context="a", continuation="b"),
+            Tag(tokens=("x", "y")),
+            Generate(prompt="p"),
+            Generate(prompt="q"),
+        ),
+        responses=(
+            Response(logprob=-1.5, tokens=2),
+            Response(logprob=-0.25, prompt_truncated=True),
+            Response(tags=("O", "B-PER")),
+            Response(text="cut", truncated=True),
+            Response(error="overheated"),
+        ),
+        reference={"a": [1]},
+        stats={"acc": (1.0, 2.5)},
+        unparseable=True,
+    )
+    lines = render_record(record).splitlines()
+    assert "loglikelihood of a text:" in lines
+    assert "the answer: -1.5000 nats over 2 tokens" in lines
+    assert "the answer (the prompt lost its beginning): -0.2500 nats" in lines
+    assert "the answer: O B-PER" in lines
+    assert "the answer (cut at the token limit):" in lines
+    assert "no answer: overheated" in lines
+    assert '│ {"a": [1]}' in lines
+    assert "statistics of acc: 1 2.5" in lines
+    assert any(line.startswith("unparseable") for line in lines)
