@@ -60,7 +60,7 @@ SENTENCES = [
     "今天天气很好 ok ab c.",
 ]
 SPAN_SCORERS: list[Any] = [entity_f1(), entity_f1("macro", types=["A"])]
-WIDTHS = {"f1": 3, "precision": 3, "recall": 3, "macro-f1": 6, "weighted-f1": 6, "matthews": 4}
+WIDTHS = {"f1": 3, "precision": 3, "recall": 3, "macro-f1": 6, "weighted-f1": 6, "matthews": 8}
 WIDTHS |= {"bleu": 10, "chrf": 18}
 
 

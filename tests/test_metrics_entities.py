@@ -12,8 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.metrics import entity_f1, formula, spans_from_tags, tags_from_spans, value
-from harness.metrics.entities import EntityF1
+from harness.metrics import (
+    entity_f1,
+    entity_precision,
+    entity_recall,
+    formula,
+    spans_from_tags,
+    tags_from_spans,
+    value,
+)
+from harness.metrics.entities import EntityScorer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +45,7 @@ def columns(text: str) -> Sentences:
     return [sentence for sentence in sentences if sentence[0]]
 
 
-def stats_of(scorer: EntityF1, sentences: Sentences, scheme: str = "auto") -> list[Any]:
+def stats_of(scorer: EntityScorer, sentences: Sentences, scheme: str = "auto") -> list[Any]:
     return [
         scorer.stats(spans_from_tags(predicted, scheme), spans_from_tags(gold, scheme))
         for gold, predicted in sentences
@@ -80,10 +88,12 @@ def test_the_conlleval_sample(shared: Path) -> None:
     stats = stats_of(entity_f1(), sentences)
     assert [sum(column) for column in zip(*stats, strict=True)] == [correct, found, gold]
     assert f"FB1:  {value(entity_f1().metric, stats):.2f}" in report
-    for kind, wanted in re.findall(r"(\w+): precision.*FB1: *([\d.]+)", report)[1:]:
-        one = entity_f1("macro", types=[kind])
-        triples = [row[:3] for row in stats_of(one, sentences)]
-        assert f"{value(entity_f1().metric, triples):.2f}" == wanted
+    rows = re.findall(r"(\w+): +precision: +([\d.]+)%; recall: +([\d.]+)%; FB1: +([\d.]+)", report)
+    for kind, *wanted in rows:
+        scorers = [s(types=[kind]) for s in (entity_precision, entity_recall, entity_f1)]
+        got = [f"{value(s.metric, stats_of(s, sentences)):.2f}" for s in scorers]
+        assert got == wanted
+    assert len(rows) == 6
 
 
 @given(tags=TAGS)

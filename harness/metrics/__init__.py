@@ -14,18 +14,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.metrics.aggregate import (
-        bootstrap_weights,
-        interval,
-        per_sample,
-        replicates,
-        value,
-    )
+    from harness.metrics.aggregate import bootstrap_weights, interval, per_sample, replicates, value
     from harness.metrics.answers import exact_match, f1
+    from harness.metrics.attempts import pass_at_k
     from harness.metrics.characters import chrf
-    from harness.metrics.entities import entity_f1
+    from harness.metrics.choices import Choice, choice_accuracy, choice_probability
+    from harness.metrics.entities import entity_f1, entity_precision, entity_recall
     from harness.metrics.formulas import FORMULAS, formula
+    from harness.metrics.labels import label_f1, matthews, tag_accuracy
     from harness.metrics.likelihood import bits_per_byte, perplexity
+    from harness.metrics.quality import corpus_distinct, distinct, length, length_ratio, repetition
+    from harness.metrics.reports import (
+        Report,
+        ReportRow,
+        entity_report,
+        report_from_counts,
+        tag_report,
+    )
     from harness.metrics.scorer import Scorer, accuracy, mean
     from harness.metrics.spans import spans_from_tags, tags_from_spans
     from harness.metrics.summaries import rouge
@@ -33,23 +38,42 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMULAS",
+    "Choice",
+    "Report",
+    "ReportRow",
     "Scorer",
     "accuracy",
     "bits_per_byte",
     "bleu",
     "bootstrap_weights",
+    "choice_accuracy",
+    "choice_probability",
     "chrf",
+    "corpus_distinct",
+    "distinct",
     "entity_f1",
+    "entity_precision",
+    "entity_recall",
+    "entity_report",
     "exact_match",
     "f1",
     "formula",
     "interval",
+    "label_f1",
+    "length",
+    "length_ratio",
+    "matthews",
     "mean",
+    "pass_at_k",
     "per_sample",
     "perplexity",
+    "repetition",
     "replicates",
+    "report_from_counts",
     "rouge",
     "spans_from_tags",
+    "tag_accuracy",
+    "tag_report",
     "tags_from_spans",
     "ter",
     "value",
@@ -58,13 +82,18 @@ __all__ = [
 _HOMES = {
     "aggregate": ("bootstrap_weights", "interval", "per_sample", "replicates", "value"),
     "answers": ("exact_match", "f1"),
+    "attempts": ("pass_at_k",),
     "characters": ("chrf",),
-    "entities": ("entity_f1",),
+    "choices": ("Choice", "choice_accuracy", "choice_probability"),
+    "entities": ("entity_f1", "entity_precision", "entity_recall"),
     "formulas": ("FORMULAS", "formula"),
+    "labels": ("label_f1", "matthews", "tag_accuracy"),
     "likelihood": ("bits_per_byte", "perplexity"),
+    "quality": ("corpus_distinct", "distinct", "length", "length_ratio", "repetition"),
+    "reports": ("Report", "ReportRow", "entity_report", "report_from_counts", "tag_report"),
     "scorer": ("Scorer", "accuracy", "mean"),
-    "summaries": ("rouge",),
     "spans": ("spans_from_tags", "tags_from_spans"),
+    "summaries": ("rouge",),
     "translation": ("bleu", "ter"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,8 +1,11 @@
-"""Entity F1: strict match of type, start and end, as conlleval and seqeval count it."""
+"""Entity precision, recall and F1: strict match of type, start and end.
+
+Reference implementations: conlleval.pl (CoNLL-2000) and seqeval 1.2.2, which agree.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +18,12 @@ AVERAGES = ("micro", "macro", "weighted")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EntityF1:
-    """Statistics: matched, predicted and gold spans, for each type where types are kept."""
+class EntityScorer:
+    """Statistics: matched, predicted and gold spans, pooled or for each type."""
 
     metric: Metric
     types: tuple[str, ...]
+    pooled: bool
 
     def stats(self, prediction: Any, reference: Any, /) -> Stats:
         """``(matched, predicted, gold)``, or that for each type and once more for all others.
@@ -27,18 +31,29 @@ class EntityF1:
         Both sides are lists of ``(type, start, end)``; a span given twice counts once.
         """
         predicted, gold = as_spans(prediction), as_spans(reference)
-        if not self.types:
+        if self.pooled and not self.types:
             return _counts(predicted, gold)
-        stats: list[float] = []
-        for kind in self.types:
-            stats += _counts(
-                {s for s in predicted if s[0] == kind}, {s for s in gold if s[0] == kind}
-            )
         known = set(self.types)
-        stats += _counts(
-            {s for s in predicted if s[0] not in known}, {s for s in gold if s[0] not in known}
+        if self.pooled:
+            return _counts(
+                {span for span in predicted if span[0] in known},
+                {span for span in gold if span[0] in known},
+            )
+        predicted_by, gold_by = _by_type(predicted, known), _by_type(gold, known)
+        empty: set[Span] = set()
+        return tuple(
+            count
+            for kind in (*self.types, None)
+            for count in _counts(predicted_by.get(kind, empty), gold_by.get(kind, empty))
         )
-        return tuple(stats)
+
+
+def _by_type(spans: Iterable[Span], known: Container[str]) -> dict[str | None, set[Span]]:
+    """Spans by type; those of no known type under ``None``."""
+    groups: dict[str | None, set[Span]] = {}
+    for span in spans:
+        groups.setdefault(span[0] if span[0] in known else None, set()).add(span)
+    return groups
 
 
 def _counts(predicted: set[Span], gold: set[Span]) -> tuple[float, float, float]:
@@ -47,26 +62,46 @@ def _counts(predicted: set[Span], gold: set[Span]) -> tuple[float, float, float]
 
 def entity_f1(
     average: str = "micro", *, types: Sequence[str] = (), name: str | None = None
-) -> EntityF1:
+) -> EntityScorer:
     """Entity F1, 0-100: ``micro`` over all entities (conlleval's FB1), ``macro`` or ``weighted``.
 
     Macro and weighted need ``types``, the data set's entity types; types outside that list are
     kept together as one more. A type that occurs in neither gold nor prediction has no part in
-    the mean, and without any entity on either side the value is 0, both as in seqeval. The name
-    is ``entity_f1``, with the average where it is not micro. Raises :class:`UsageError`.
+    the mean, and without any entity on either side the value is 0, both as in seqeval. Micro
+    with ``types`` counts these types alone. The name is ``entity_f1``, with the average where it
+    is not micro. Raises :class:`UsageError`.
     """
     if average not in AVERAGES:
         raise UsageError(f"Unknown average '{average}'. {suggestion(average, AVERAGES)}")
     if average != "micro" and not types:
         raise UsageError(f"The {average} average of entity F1 needs the list of entity types.")
     if average == "micro":
-        types = ()
-    metric = Metric(
-        name=name or ("entity_f1" if average == "micro" else f"entity_f1_{average}"),
-        formula="f1" if average == "micro" else f"{average}-f1",
+        return _pooled("f1", name or "entity_f1", types)
+    metric = _metric(name or f"entity_f1_{average}", f"{average}-f1", average, types)
+    return EntityScorer(metric=metric, types=tuple(dict.fromkeys(types)), pooled=False)
+
+
+def entity_precision(*, types: Sequence[str] = (), name: str = "entity_precision") -> EntityScorer:
+    """Percent of predicted entities that are right, over the corpus; or of ``types`` alone."""
+    return _pooled("precision", name, types)
+
+
+def entity_recall(*, types: Sequence[str] = (), name: str = "entity_recall") -> EntityScorer:
+    """Percent of gold entities that are found, over the corpus; or of ``types`` alone."""
+    return _pooled("recall", name, types)
+
+
+def _pooled(formula: str, name: str, types: Sequence[str]) -> EntityScorer:
+    metric = _metric(name, formula, "micro", types)
+    return EntityScorer(metric=metric, types=tuple(dict.fromkeys(types)), pooled=True)
+
+
+def _metric(name: str, formula: str, average: str, types: Sequence[str]) -> Metric:
+    return Metric(
+        name=name,
+        formula=formula,
         bounds=(0.0, 100.0),
         signature=signature(
             average=average, match="strict", types=",".join(types) or None, ref="conlleval"
         ),
     )
-    return EntityF1(metric=metric, types=tuple(types))

@@ -12,7 +12,7 @@ name                           statistics                                      v
 ``f1``                         matched, predicted, gold                        100 · 2m / (p + g)
 ``precision``, ``recall``      matched, predicted, gold                        100 · m / p or m / g
 ``macro-f1``, ``weighted-f1``  the same three for each type                    mean of the types' F1
-``matthews``                   tp, fp, fn, tn                                  correlation
+``matthews``                   correct, samples, predicted and gold per label  100 · correlation
 ``bleu:SMOOTH:VALUE:EFF``      hyp length, ref length, matches, totals         BLEU, 0-100
 ``chrf:CHAR:WORD:BETA[:eps]``  per order: hypothesis, reference, matches       chrF, 0-100
 ``ter``                        edits, reference length                         100 · edits / length
@@ -96,12 +96,16 @@ def _weighted_f1(sums: Array) -> Array:
 
 
 def _matthews(sums: Array) -> Array:
-    """Matthews 1975, -1 to 1; 0 where a row or column of the table is empty (scikit-learn)."""
-    _require(sums, 4, "matthews", "tp, fp, fn, tn")
-    tp, fp, fn, tn = (sums[..., i] for i in range(4))
-    # The root of each factor: the product of four counts would overflow on large corpora.
-    below = np.sqrt(tp + fp) * np.sqrt(tp + fn) * np.sqrt(tn + fp) * np.sqrt(tn + fn)
-    return _divide(tp * tn - fp * fn, below, 0.0)
+    """Gorodkin 2004, which is Matthews 1975 for two labels; 0 where one side is constant."""
+    if sums.shape[-1] % 2 or sums.shape[-1] < 6:
+        _require(sums, 6, "matthews", "correct, samples, two or more predicted, as many gold")
+    labels = (sums.shape[-1] - 2) // 2
+    correct, samples = sums[..., 0], sums[..., 1]
+    predicted, gold = sums[..., 2 : 2 + labels], sums[..., 2 + labels :]
+    covariance = correct * samples - (predicted * gold).sum(-1)
+    varied = (samples**2 - (predicted**2).sum(-1)) * (samples**2 - (gold**2).sum(-1))
+    spread = np.sqrt(np.maximum(varied, 0.0))
+    return np.clip(_divide(100.0 * covariance, spread, 0.0), -100.0, 100.0)
 
 
 def _ter(sums: Array) -> Array:
