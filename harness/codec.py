@@ -97,13 +97,19 @@ def _read_record(cls: Any, data: JSON) -> Any:
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise ValueError(f"unknown field '{unknown[0]}'")
-    missing = sorted(set(hints) - set(data))
+    missing = sorted(set(hints) - set(data) - _added(cls))
     if missing:
         raise ValueError(f"missing field '{missing[0]}'")
-    return cls(**{name: _read(hint, data[name]) for name, hint in hints.items()})
+    return cls(**{name: _read(hint, data[name]) for name, hint in hints.items() if name in data})
 
 
 @cache
 def _hints(cls: Any) -> dict[str, Any]:
     names = {field.name for field in dataclasses.fields(cls)}
     return {name: hint for name, hint in get_type_hints(cls).items() if name in names}
+
+
+@cache
+def _added(cls: Any) -> frozenset[str]:
+    """Fields that files of the same schema may lack, since they came later."""
+    return frozenset(f.name for f in dataclasses.fields(cls) if f.metadata.get("added"))

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from harness.types import CellRecord, ModelSpec, RunRecord, TaskSpec
+from harness.types import CellRecord, ExporterSpec, ImporterSpec, ModelSpec, RunRecord, TaskSpec
 
 PROJECT = "harness"
 
@@ -26,6 +26,16 @@ def harness_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
 @hookspec
 def harness_tasks() -> Iterable[TaskSpec]:  # type: ignore[empty-body]
     """Yield a spec for every task that the plugin adds."""
+
+
+@hookspec
+def harness_importers() -> Iterable[ImporterSpec]:  # type: ignore[empty-body]
+    """Yield a spec for every format of results that the plugin reads."""
+
+
+@hookspec
+def harness_exporters() -> Iterable[ExporterSpec]:  # type: ignore[empty-body]
+    """Yield a spec for every format that the plugin writes runs in."""
 
 
 @hookspec

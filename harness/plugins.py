@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Generic, TypeVar, get_args
@@ -22,13 +22,24 @@ import pluggy
 
 from harness import hookspecs
 from harness.errors import PluginError, UsageError, suggestion
-from harness.types import CellRecord, ModelSpec, Option, RequestKind, RunRecord, TaskSpec
+from harness.types import (
+    CellRecord,
+    ExporterSpec,
+    ImporterSpec,
+    ModelSpec,
+    Option,
+    RequestKind,
+    RunRecord,
+    TaskSpec,
+)
 
 GROUP = "harness"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 KINDS = frozenset(get_args(RequestKind))
 
-SpecT = TypeVar("SpecT", ModelSpec, TaskSpec)
+LISTINGS = {"importer": "harness import --list", "exporter": "harness export --list"}
+
+SpecT = TypeVar("SpecT", ModelSpec, TaskSpec, ImporterSpec, ExporterSpec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +76,8 @@ class Registry:
     models: Mapping[str, Registered[ModelSpec]]
     tasks: Mapping[str, Registered[TaskSpec]]
     clashes: Mapping[str, str]
+    importers: Mapping[str, Registered[ImporterSpec]] = field(default_factory=dict)
+    exporters: Mapping[str, Registered[ExporterSpec]] = field(default_factory=dict)
     observers: tuple[tuple[PluginInfo, pluggy.PluginManager], ...] = ()
 
     @property
@@ -91,6 +104,14 @@ class Registry:
         """The task called ``name``; raises UsageError or, for a clash, PluginError."""
         return self._find("task", name, self.tasks, self.tasks)
 
+    def importer(self, name: str) -> Registered[ImporterSpec]:
+        """The importer called ``name``; raises UsageError or, for a clash, PluginError."""
+        return self._find("importer", name, self.importers, self.importers)
+
+    def exporter(self, name: str) -> Registered[ExporterSpec]:
+        """The exporter called ``name``; raises UsageError or, for a clash, PluginError."""
+        return self._find("exporter", name, self.exporters, self.exporters)
+
     def _find(
         self,
         noun: str,
@@ -104,7 +125,7 @@ class Registry:
         if name in table:
             return table[name]
         lines = [f"Unknown {noun} '{name}'. {suggestion(name, known)}".rstrip()]
-        lines.append(f"`harness {noun}s` lists all of them.")
+        lines.append(f"`{LISTINGS.get(noun, f'harness {noun}s')}` lists all of them.")
         if self.broken:
             culprits = ", ".join(f"{p.name} ({p.source})" for p in self.broken)
             lines.append(f"Disabled plugins that may offer it: {culprits}; see `harness plugins`.")
@@ -117,11 +138,16 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     loaded = [_load(point) for point in sorted(set(found), key=_order)]
     models, model_clashes = _collect("model", loaded, lambda one: one.models)
     tasks, task_clashes = _collect("task", loaded, lambda one: one.tasks)
+    importers, importer_clashes = _collect("importer", loaded, lambda one: one.importers)
+    exporters, exporter_clashes = _collect("exporter", loaded, lambda one: one.exporters)
+    clashes = model_clashes | task_clashes | importer_clashes | exporter_clashes
     return Registry(
         plugins=tuple(one.info for one in loaded),
         models=MappingProxyType(models),
         tasks=MappingProxyType(tasks),
-        clashes=MappingProxyType(model_clashes | task_clashes),
+        clashes=MappingProxyType(clashes),
+        importers=MappingProxyType(importers),
+        exporters=MappingProxyType(exporters),
         observers=tuple((one.info, one.manager) for one in loaded if one.manager is not None),
     )
 
@@ -149,6 +175,8 @@ class _Loaded:
     manager: pluggy.PluginManager | None = None
     models: tuple[ModelSpec, ...] = ()
     tasks: tuple[TaskSpec, ...] = ()
+    importers: tuple[ImporterSpec, ...] = ()
+    exporters: tuple[ExporterSpec, ...] = ()
 
 
 def _order(point: EntryPoint) -> tuple[str, str, str]:
@@ -180,12 +208,21 @@ def _load(point: EntryPoint) -> _Loaded:
             _refuse_unknown_hooks(manager)
             models = _specs("harness_models", manager.hook.harness_models, ModelSpec)
             tasks = _specs("harness_tasks", manager.hook.harness_tasks, TaskSpec)
+            importers = _specs("harness_importers", manager.hook.harness_importers, ImporterSpec)
+            exporters = _specs("harness_exporters", manager.hook.harness_exporters, ExporterSpec)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a stranger's import raises, SystemExit included
         return _Loaded(info=info(_reason(error), (), ()))
     names = tuple(spec.name for spec in models), tuple(spec.name for spec in tasks)
-    return _Loaded(info=info(None, *names), manager=manager, models=models, tasks=tasks)
+    return _Loaded(
+        info=info(None, *names),
+        manager=manager,
+        models=models,
+        tasks=tasks,
+        importers=importers,
+        exporters=exporters,
+    )
 
 
 def _reason(error: BaseException) -> str:
@@ -244,7 +281,7 @@ def _specs(hook: str, call: pluggy.HookCaller, kind: type[SpecT]) -> tuple[SpecT
     return tuple(sorted(specs, key=lambda spec: spec.name))
 
 
-def _spec_problem(spec: ModelSpec | TaskSpec) -> str | None:
+def _spec_problem(spec: ModelSpec | TaskSpec | ImporterSpec | ExporterSpec) -> str | None:
     """What would make planning fail later, far from the plugin that is to blame."""
     family = spec.family if isinstance(spec, ModelSpec) else ""
     for noun, name in (("name", spec.name), ("family", family or spec.name)):
@@ -253,6 +290,10 @@ def _spec_problem(spec: ModelSpec | TaskSpec) -> str | None:
                 f"the {noun} {name!r}; a {noun} is letters, digits, '.', '_', '+' or '-', and "
                 "begins with a letter or digit"
             )
+    if isinstance(spec, ImporterSpec):
+        return None if callable(spec.read) else f"'{spec.name}' whose read cannot be called"
+    if isinstance(spec, ExporterSpec):
+        return None if callable(spec.write) else f"'{spec.name}' whose write cannot be called"
     if not callable(spec.build):
         return f"'{spec.name}' with build={spec.build!r}, which cannot be called"
     if isinstance(spec, ModelSpec) and not _are_kinds(spec.kinds):

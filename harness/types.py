@@ -8,8 +8,9 @@ grades the answers into sufficient statistics, from which every score is compute
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -21,6 +22,10 @@ Stats: TypeAlias = tuple[float, ...]
 
 JSON: TypeAlias = Any
 """A value that ``json.dumps`` takes and ``json.loads`` gives back equal."""
+
+
+ADDED: Mapping[str, bool] = MappingProxyType({"added": True})
+"""Marks a field that files written before it existed lack; they are read with its default."""
 
 
 def _nothing() -> Mapping[str, str]:
@@ -297,13 +302,18 @@ class TaskSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One metric of one cell, on the metric's own scale. ``ci`` is a 95 % interval."""
+    """One metric of one cell, on the metric's own scale. ``ci`` is a 95 % interval.
+
+    An imported score may have no interval (both ends NaN), and may bring a standard error,
+    ``stderr``, that another program computed.
+    """
 
     metric: Metric
     value: float
     ci: tuple[float, float]
     n: int
     signature: str
+    stderr: float | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,6 +333,21 @@ class Counts:
     unparseable: int = 0
 
 
+SizeSource: TypeAlias = Literal["file", "given", "pattern", "published", "unknown"]
+"""Where an imported model's parameter counts come from: the imported file, ``--sizes``,
+``--size-pattern``, a published table that the importer carries, or nowhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where an imported cell comes from. ``files`` are named as they were given."""
+
+    format: str
+    files: tuple[str, ...]
+    sizes: SizeSource = "unknown"
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class CellRecord:
     """One model on one task: the scores, and all that is needed to trust or repeat them.
@@ -330,7 +355,8 @@ class CellRecord:
     ``status`` is ``complete``, ``partial`` (some samples failed) or ``failed`` (no scores; the
     reason in ``error``). ``fingerprint`` hashes the rendered requests, references and metrics.
     ``asked`` and ``reused`` count requests sent to the model and found in the store; ``seconds``
-    is the wall time of this cell in the run that finished it.
+    is the wall time of this cell in the run that finished it. ``origin`` says which files
+    an imported cell was read from; a cell of our own has none.
     """
 
     model: ModelInfo
@@ -347,6 +373,7 @@ class CellRecord:
     reused: int = 0
     seconds: float = 0.0
     versions: Mapping[str, str] = field(default_factory=_nothing)
+    origin: Origin | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,3 +397,104 @@ class RunRecord:
     status: Literal["complete", "partial"]
     cells: tuple[CellRecord, ...]
     errors: tuple[str, ...] = ()
+
+
+# --- interchange ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedScore:
+    """One number that another program reported.
+
+    ``value`` and ``stderr`` are on the scale of ``metric.bounds``, as the file has them. ``value``
+    may be NaN or infinite: it is then reported and left out.
+    """
+
+    metric: Metric
+    value: float
+    stderr: float | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedCell:
+    """One model on one task, as an importer reads it from a file.
+
+    setup
+        what must be equal before two cells of ``task`` may stand in one table: number of examples
+        in the prompt, version and hash of the task, limit, ...
+    samples
+        graded samples, where the file holds them; their statistics are used for a metric only if
+        they give its value again
+    parameters, sizes
+        parameter counts and where they come from (``file`` or ``published``)
+    unfinished
+        why the source is incomplete, else empty
+    """
+
+    model: str
+    task: str
+    scores: tuple[ImportedScore, ...]
+    files: tuple[str, ...]
+    family: str = ""
+    identity: str = ""
+    parameters: Parameters = Parameters()
+    sizes: SizeSource = "unknown"
+    train_tokens: int | None = None
+    shots: int | None = None
+    seed: int = 0
+    limit: int | None = None
+    setup: Mapping[str, str] = field(default_factory=_nothing)
+    versions: Mapping[str, str] = field(default_factory=_nothing)
+    counts: Counts | None = None
+    samples: tuple[SampleRecord, ...] = ()
+    notes: tuple[str, ...] = ()
+    unfinished: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImporterSpec:
+    """A format of results that a plugin reads.
+
+    ``read`` takes files and folders, opens what is of its format, and raises DataError for what
+    cannot be read. ``recognises`` says whether one file looks like this format, cheaply and
+    without raising; it serves error messages only.
+    """
+
+    name: str
+    read: Callable[[Sequence[Path]], Iterator[ImportedCell]]
+    recognises: Callable[[Path], bool] | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSource:
+    """A run to be exported.
+
+    ``samples`` reads a cell's graded samples, as often as it is called; ``fits`` are the entries
+    that ``--json`` prints; ``made`` is when the run ended, seconds since 1970.
+    """
+
+    run: RunRecord
+    samples: Callable[[CellRecord], Iterator[SampleRecord]]
+    fits: tuple[JSON, ...] = ()
+    made: float = 0.0
+    options: Mapping[str, str] = field(default_factory=_nothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedFile:
+    """One file of an export: its name below the output folder, with ``/``, and its bytes."""
+
+    name: str
+    chunks: Iterable[bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExporterSpec:
+    """A format that a plugin writes. ``write`` yields files; the core puts them on disk."""
+
+    name: str
+    write: Callable[[ExportSource], Iterator[ExportedFile]]
+    options: tuple[Option, ...] = ()
+    description: str = ""
