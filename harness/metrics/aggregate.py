@@ -8,6 +8,7 @@ resample is a row of integer weights, and a thousand of them are one matrix prod
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,8 +20,11 @@ from harness.types import Metric
 Weights: TypeAlias = NDArray[np.uint16]
 Groups: TypeAlias = Sequence[Hashable | None] | None
 
-_CHUNK_ELEMENTS = 1 << 20
-"""Weights held at once: 2 MB as drawn, 8 MB as floats, whatever B and n are."""
+_CHUNK_ELEMENTS = 1 << 18
+"""Weights worked on at once: 2 MB as floats, whatever B and n are."""
+
+_REMEMBERED_ELEMENTS = 1 << 22
+"""Draws up to this size (16 MB) are kept: all metrics and models of a task share them."""
 
 
 def _matrix(stats: ArrayLike) -> NDArray[np.float64]:
@@ -100,11 +104,30 @@ def bootstrap_weights(n: int, B: int = 1000, seed: int = 0, groups: Groups = Non
     return drawn if groups is None else drawn[:, index]
 
 
-def _bootstrap_values(
-    metric: Metric, units: NDArray[np.float64], B: int, seed: int
-) -> NDArray[np.float64]:
-    compute = formula(metric.formula)
-    return np.concatenate([compute(_sums(rows, units)) for rows in _draws(len(units), B, seed)])
+@lru_cache(maxsize=2)
+def _remembered_draws(n: int, B: int, seed: int) -> NDArray[np.float32]:
+    """What :func:`_draws` gives, whole, as floats (exact: they are small counts), read-only."""
+    drawn = np.concatenate([chunk.astype(np.float32) for chunk in _draws(n, B, seed)])
+    drawn.flags.writeable = False
+    return drawn
+
+
+def _exact_in_single_precision(units: NDArray[np.float64]) -> bool:
+    """Whether no resample's sum can be rounded: counts, whose sums stay below 2^24."""
+    return bool(len(units) * np.abs(units).max() < 1 << 24 and (units == np.rint(units)).all())
+
+
+def _bootstrap_sums(units: NDArray[np.float64], B: int, seed: int) -> NDArray[np.float64]:
+    """Sums of the units' statistics in each resample, ``(B, k)``."""
+    n = len(units)
+    if n * B > _REMEMBERED_ELEMENTS:
+        return np.concatenate([_sums(rows, units) for rows in _draws(n, B, seed)])
+    drawn = _remembered_draws(n, B, seed)
+    if _exact_in_single_precision(units):
+        return (drawn @ units.astype(np.float32)).astype(np.float64)
+    step = max(1, _CHUNK_ELEMENTS // n)
+    chunks = (drawn[i : i + step].astype(np.float64) for i in range(0, B, step))
+    return np.concatenate([_sums(rows, units) for rows in chunks])
 
 
 def interval(
@@ -129,7 +152,7 @@ def interval(
     if groups is not None:
         units = np.zeros((number, matrix.shape[1]))
         np.add.at(units, index, matrix)
-    values = _bootstrap_values(metric, units, B, seed)
+    values = formula(metric.formula)(_bootstrap_sums(units, B, seed))
     values = values[~np.isnan(values)]
     if not len(values):
         return centre, centre
