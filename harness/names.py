@@ -19,7 +19,7 @@ RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)\Z")
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One model or task as written: ``text`` whole, cut into name, argument and options."""
+    """One model or task as written: ``text`` whole (it parses to this item again), then cut."""
 
     text: str
     name: str
@@ -130,7 +130,7 @@ def _item(pieces: list[str], what: str) -> Item:
         elif position == 0:
             argument = _unescape(part)
     return Item(
-        text=_unescape(",".join(pieces)),
+        text=",".join(pieces),
         name=name,
         argument=argument,
         options=MappingProxyType(options),

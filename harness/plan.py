@@ -119,6 +119,16 @@ def plan_tasks(registry: Registry, request: RunRequest) -> tuple[PlannedTask, ..
     )
 
 
+def plan_task(
+    registry: Registry, text: str, kinds: frozenset[RequestKind], request: RunRequest
+) -> PlannedTask:
+    """One task as it was asked before: with the alternative that asks just these ``kinds``."""
+    (planned,) = plan_tasks(registry, replace(request, tasks=(text,)))
+    needs = planned.spec.spec.needs
+    alternative = next((one for one in needs if one == kinds), planned.settings.kinds)
+    return replace(planned, settings=replace(planned.settings, kinds=alternative))
+
+
 def run_name(made: Plan) -> str:
     """A directory name that the same request always gets: readable, and unique by a digest."""
     request = replace(made.request, models=made.models, tasks=made.tasks)

@@ -11,19 +11,40 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from harness.codec import from_json, to_json
 from harness.errors import DataError, SaveError
 from harness.types import ModelInfo, Request, Response
 
 SCHEMA = 1
+TABLES = """
+CREATE TABLE IF NOT EXISTS models (
+    id INTEGER PRIMARY KEY, identity TEXT NOT NULL, settings TEXT NOT NULL, name TEXT NOT NULL,
+    UNIQUE (identity, settings));
+CREATE TABLE IF NOT EXISTS responses (
+    key BLOB PRIMARY KEY, model INTEGER NOT NULL REFERENCES models (id), kind TEXT NOT NULL,
+    created REAL NOT NULL, request TEXT NOT NULL, response TEXT NOT NULL) WITHOUT ROWID;
+"""
 COMMIT_SECONDS = 0.5
 BUSY_SECONDS = 30.0
 CHUNK = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredModel:
+    """What a store holds of one model under one set of settings. ``newest``: seconds since 1970."""
+
+    name: str
+    identity: str
+    settings: str
+    answers: int
+    newest: float
 
 
 class ResponseStore:
@@ -37,6 +58,7 @@ class ResponseStore:
         """Open ``path``, making the file and its folder where they are missing."""
         self.path = path
         self._dirty_since: float | None = None
+        self._models: dict[tuple[str, str], int] = {}
         with self._saving():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
@@ -76,12 +98,12 @@ class ResponseStore:
 
     def put(self, key: bytes, info: ModelInfo, request: Request, response: Response) -> None:
         """Keep one answer; it is on disk at the latest half a second of answers later."""
-        row = (key, info.identity, request.kind, _dump(request), _dump(response))
         with self._saving():
+            row = (key, self._model(info), request.kind, time.time())
             self._connection.execute(
-                "INSERT OR IGNORE INTO responses (key, model, kind, request, response) "
-                "VALUES (?, ?, ?, ?, ?)",
-                row,
+                "INSERT OR IGNORE INTO responses (key, model, kind, created, request, response) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (*row, _dump(request), _dump(response)),
             )
         now = time.monotonic()
         if self._dirty_since is None:
@@ -95,16 +117,83 @@ class ResponseStore:
             self._connection.commit()
         self._dirty_since = None
 
+    def models(self) -> tuple[StoredModel, ...]:
+        """What is stored, model by model."""
+        rows = self._rows(
+            "SELECT name, identity, settings, COUNT(*), MAX(created) FROM responses "
+            "JOIN models ON models.id = model GROUP BY models.id ORDER BY name, identity",
+            (),
+        )
+        return tuple(
+            StoredModel(name=name, identity=identity, settings=settings, answers=n, newest=newest)
+            for name, identity, settings, n, newest in rows
+        )
+
+    def prune(self, *, names: Sequence[str] = (), before: float | None = None) -> int:
+        """Forget answers of the models ``names`` (none: all) given ``before`` that time.
+
+        Returns how many are gone; the file shrinks accordingly.
+        """
+        marks = ",".join("?" * len(names))
+        conditions = [f"name IN ({marks})"] if names else []
+        values: list[object] = list(names)
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        query = f"DELETE FROM responses WHERE model IN (SELECT id FROM models{where})"
+        if before is not None:
+            query += " AND created < ?"
+            values.append(before)
+        with self._saving():
+            gone = self._connection.execute(query, values).rowcount
+            self._connection.execute(
+                "DELETE FROM models WHERE id NOT IN (SELECT model FROM responses)"
+            )
+            self._connection.commit()
+            self._connection.execute("VACUUM")
+        self._models.clear()
+        return gone
+
+    def verify(self) -> Iterator[str]:
+        """What is wrong with the file, in words: damage, unreadable rows, keys that do not fit."""
+        for (finding,) in self._rows("PRAGMA integrity_check", ()):
+            if finding != "ok":
+                yield f"{self.path}: {finding}"
+        for key, identity, settings, request, response in self._rows(
+            "SELECT key, identity, settings, request, response FROM responses "
+            "LEFT JOIN models ON models.id = model",
+            (),
+        ):
+            try:
+                self._decode(key, response)
+                content = f"[{_canonical(identity)},{settings},{request}]"
+            except DataError as error:
+                yield str(error)
+                continue
+            if hashlib.sha256(content.encode()).digest() != key:
+                yield f"{self._where(key)} was changed: its key does not fit what it holds."
+
+    def _model(self, info: ModelInfo) -> int:
+        """The number of a model under its settings, made when it is new."""
+        settings = _canonical(dict(sorted(info.settings.items())))
+        known = self._models.get((info.identity, settings))
+        if known is not None:
+            return known
+        self._connection.execute(
+            "INSERT INTO models (identity, settings, name) VALUES (?, ?, ?) "
+            "ON CONFLICT (identity, settings) DO UPDATE SET name = excluded.name",
+            (info.identity, settings, info.name),
+        )
+        found = self._connection.execute(
+            "SELECT id FROM models WHERE identity = ? AND settings = ?", (info.identity, settings)
+        ).fetchone()
+        self._models[info.identity, settings] = int(found[0])
+        return int(found[0])
+
     def _prepare(self) -> None:
         with self._saving():
             version = self._read_version()
             if version == 0:
                 self._connection.execute("PRAGMA journal_mode=WAL")
-                self._connection.execute(
-                    "CREATE TABLE IF NOT EXISTS responses (key BLOB PRIMARY KEY, model TEXT NOT "
-                    "NULL, kind TEXT NOT NULL, request TEXT NOT NULL, response TEXT NOT NULL) "
-                    "WITHOUT ROWID"
-                )
+                self._connection.executescript(TABLES)
                 self._connection.execute(f"PRAGMA user_version={SCHEMA}")
                 self._connection.commit()
             # NORMAL loses nothing when the process dies; a power cut may cost the last commits.
@@ -123,19 +212,22 @@ class ResponseStore:
                 raise
             raise self._damaged(error) from error
 
-    def _rows(self, query: str, values: Iterable[object]) -> Iterator[tuple[bytes, str]]:
+    def _rows(self, query: str, values: Iterable[object]) -> Iterator[tuple[Any, ...]]:
         try:
             yield from self._connection.execute(query, tuple(values))
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from error
 
     def _decode(self, key: bytes, text: str) -> Response:
-        where = f"The row {key.hex()[:12]} of the response store {self.path}"
+        where = self._where(key)
         try:
             data = json.loads(text)
         except ValueError as error:
             raise DataError(f"{where} is not JSON: {error}.\nMove the file away.") from error
         return from_json(Response, data, where=where)
+
+    def _where(self, key: bytes) -> str:
+        return f"The row {key.hex()[:12]} of the response store {self.path}"
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(
@@ -168,5 +260,5 @@ def _dump(record: Request | Response) -> str:
     return _canonical(to_json(record))
 
 
-def _canonical(data: Mapping[str, object] | Sequence[object]) -> str:
+def _canonical(data: object) -> str:
     return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

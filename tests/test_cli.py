@@ -166,6 +166,17 @@ def test_a_full_disk_is_exit_4(program: Program) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_samples_without_an_answer_are_exit_4_unless_allowed(program: Program) -> None:
+    arguments = ("run", "-m", "failing", "-t", "sums", "-o", "out")
+    done = program(*arguments)
+    assert done.returncode == 4
+    assert "PARTIAL" in done.stdout and "2 without an answer" in done.stdout
+    assert "2 of its samples have no answer; the first: overheated" in done.stdout
+    assert program(*arguments, "--max-errors", "1").returncode == 4
+    assert program(*arguments, "--max-errors", "2").returncode == 0
+    assert program("show", "out").returncode == 4
+
+
 def wait_for_answers(program: Program, number: int) -> None:
     deadline = time.monotonic() + 60
     while len(program.asked()) < number:

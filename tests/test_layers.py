@@ -18,7 +18,7 @@ LAYERS = [
     {"plan"},
     {"metrics", "store", "results"},
     {"asking", "grading", "manifest"},
-    {"run"},
+    {"run", "rescore"},
     {"laws", "stats"},
     {"scaling"},
     {"table", "document", "check", "report"},

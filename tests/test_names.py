@@ -37,6 +37,7 @@ def test_braces_expand_like_a_shell_and_repeat_the_options() -> None:
 def test_a_backslash_takes_the_next_character_as_it_is() -> None:
     (item,) = parse_items(r"text:a\,b\{c\}.txt")
     assert item.argument == "a,b{c}.txt"
+    assert parse_items(item.text) == (item,)
 
 
 @pytest.mark.parametrize("text", ["a{b", "a}b", "a{b,{c}"])

@@ -116,3 +116,43 @@ def test_a_place_that_cannot_be_written_is_a_save_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError, match="cannot be written"):
         ResponseStore(tmp_path / "file" / "s.sqlite")
+
+
+def test_what_is_stored_is_listed_by_model(tmp_path: Path) -> None:
+    with ResponseStore(tmp_path / "s.sqlite") as store:
+        for info in (INFO, replace(INFO, name="b", identity="other")):
+            store.put(key_of(info, REQUEST), info, REQUEST, Response(text="2"))
+        assert [(m.name, m.answers) for m in store.models()] == [("adder", 1), ("b", 1)]
+        assert list(store.verify()) == []
+
+
+def test_pruning_forgets_what_was_named_and_no_more(tmp_path: Path) -> None:
+    other = replace(INFO, name="b", identity="other")
+    with ResponseStore(tmp_path / "s.sqlite") as store:
+        for info in (INFO, other):
+            store.put(key_of(info, REQUEST), info, REQUEST, Response(text="2"))
+        assert store.prune(names=["b"], before=0.0) == 0
+        assert store.prune(names=["b"]) == 1
+        assert list(store.get([key_of(INFO, REQUEST), key_of(other, REQUEST)])) == [
+            key_of(INFO, REQUEST)
+        ]
+        store.put(key_of(other, REQUEST), other, REQUEST, Response(text="2"))
+        assert store.prune() == 2
+        assert store.models() == ()
+
+
+def test_verify_finds_a_changed_answer_and_a_moved_one(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    requests = [Generate(prompt=str(i)) for i in range(3)]
+    with ResponseStore(path) as store:
+        for request in requests:
+            store.put(key_of(INFO, request), INFO, request, Response(text="x"))
+    with sqlite3.connect(path) as connection:
+        keys = [key_of(INFO, request) for request in requests]
+        connection.execute("UPDATE responses SET response = '{' WHERE key = ?", (keys[0],))
+        connection.execute("UPDATE responses SET request = '{}' WHERE key = ?", (keys[1],))
+    with ResponseStore(path) as store:
+        findings = list(store.verify())
+    assert len(findings) == 2
+    assert any("is not JSON" in f and keys[0].hex()[:12] in f for f in findings)
+    assert any("key does not fit" in f and keys[1].hex()[:12] in f for f in findings)

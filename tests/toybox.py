@@ -11,7 +11,7 @@ from pathlib import Path
 import toys
 
 from harness import hookimpl
-from harness.types import ModelSettings, ModelSpec, Request, Response, TaskSpec
+from harness.types import Generate, ModelSettings, ModelSpec, Request, Response, TaskSpec
 
 SIZES = (10, 40, 160, 640, 2560)
 
@@ -37,6 +37,21 @@ def harness_models() -> Iterator[ModelSpec]:
     yield ModelSpec(
         name="slow", build=lambda settings: slow(settings), kinds=toys.BOTH, family="slow"
     )
+    yield ModelSpec(name="failing", build=lambda settings: failing(settings), kinds=toys.BOTH)
+
+
+@dataclass
+class Failing(toys.Adder):
+    """An adder that has no answer to the first two sums."""
+
+    def answer(self, request: Request) -> Response:
+        if isinstance(request, Generate) and request.prompt in ("0+0=", "1+1="):
+            return Response(error="overheated")
+        return super().answer(request)
+
+
+def failing(settings: ModelSettings) -> Failing:
+    return Failing(30)
 
 
 def slow(settings: ModelSettings) -> Slow:

@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "models": ("harness.cli.listing", "List the models that plugins offer."),
     "tasks": ("harness.cli.listing", "List the tasks that plugins offer."),
     "plugins": ("harness.cli.listing", "List plugins, the broken ones with the reason."),
+    "rescore": ("harness.cli.rescore", "Grade a run's saved answers anew, without a model."),
+    "cache": ("harness.cli.cache", "Look into the response store, shrink it, check it."),
     "plugin": ("harness.cli.plugin", "Write a plugin package, or check one."),
 }
 BUG = 70
