@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.errors import HarnessError, PluginError
+from harness.metering import Meter
 from harness.plugins import PluginInfo
 from harness.store import ResponseStore, key_of
-from harness.types import Generate, Loglikelihood, Model, Request, Response, Tag
+from harness.types import Efficiency, Generate, Loglikelihood, Model, Request, Response, Tag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,7 @@ class Answers:
     responses: tuple[Response, ...]
     asked: int
     reused: int
+    efficiency: Efficiency | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,16 +50,23 @@ def ask(
     }
     witness.begin(len(missing))
     pending = list(missing.items())
+    meter = Meter(model)
     try:
         for position, response in _responses(model, plugin, [request for _, request in pending]):
             key, request = pending[position]
             if response.error is None:
                 store.put(key, model.info, request, response)
             known[key] = response
+            meter.note(response)
             witness.advance()
     finally:
         store.flush()
-    return Answers(responses=tuple(known[key] for key in keys), asked=len(pending), reused=reused)
+    return Answers(
+        responses=tuple(known[key] for key in keys),
+        asked=len(pending),
+        reused=reused,
+        efficiency=meter.read(),
+    )
 
 
 def _responses(

@@ -18,6 +18,7 @@ def run_document(run: RunRecord, fits: Sequence[CellFit]) -> dict[str, Any]:
         "status": run.status,
         "scores": [entry for record in run.cells for entry in _scores(record)],
         "fits": [fit_entry(fit) for fit in fits],
+        "cells": [_cell(record) for record in run.cells],
         "errors": list(run.errors),
     }
 
@@ -34,6 +35,20 @@ def fit_entry(fitted: CellFit) -> dict[str, Any]:
             {"model": point.record.model.name, "x": point.size, "value": point.score.value}
             for point in fitted.points
         ],
+    }
+
+
+def _cell(record: CellRecord) -> dict[str, Any]:
+    """How a cell was made and what it cost."""
+    return {
+        "model": record.model.name,
+        "task": record.task,
+        "status": record.status,
+        "fingerprint": record.fingerprint,
+        "asked": record.asked,
+        "reused": record.reused,
+        "seconds": record.seconds,
+        "efficiency": to_json(record.efficiency),
     }
 
 

@@ -30,7 +30,7 @@ from harness.plan import Cell, Plan, PlannedModel, named
 from harness.plugins import PluginInfo, Registry, notify_cell
 from harness.results import RunDirectory
 from harness.store import ResponseStore
-from harness.types import CellRecord, ModelInfo, Request, RequestKind, Response, Sample
+from harness.types import CellRecord, ModelInfo, Request, RequestKind, Response, Sample, Usage
 
 BuiltT = TypeVar("BuiltT")
 
@@ -100,6 +100,12 @@ class NamedModel:
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """The model's own answers."""
         return self._model.respond(requests)
+
+    @property
+    def usage(self) -> Usage:
+        """What the model spent so far, as far as it says."""
+        usage = getattr(self._model, "usage", None)
+        return usage if isinstance(usage, Usage) else Usage()
 
     def close(self) -> None:
         """Free what the model holds, where it can."""
@@ -237,6 +243,7 @@ def _run_cell(made: Plan, model: NamedModel, material: _Material, place: Workpla
         asked=answers.asked,
         reused=answers.reused,
         seconds=time.monotonic() - started,
+        efficiency=answers.efficiency,
         versions=_versions(model, material),
     )
     place.directory.write_cell(record, graded)

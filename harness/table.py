@@ -77,6 +77,37 @@ def fit_table(fits: Sequence[CellFit], tasks: Mapping[str, str]) -> str:
     return "\n".join([title, _grid(rows, header, left=(0, 1, 2, 7)), *notes])
 
 
+def efficiency_table(records: Sequence[CellRecord]) -> str:
+    """What every cell's answers cost, where they were asked rather than found in the store."""
+    names = short_names(record.model.name for record in records)
+    tasks = short_names(record.task for record in records)
+    header = ["model", "task", "asked", "load s", "answers s", "first s"]
+    header += ["prompt tokens/s", "tokens/s", "peak host MB", "peak device MB", "energy J"]
+    rows = []
+    for record in sorted(records, key=_size):
+        spent = record.efficiency
+        if spent is None:
+            continue
+        rows.append(
+            [
+                names[record.model.name],
+                tasks[record.task],
+                spent.requests,
+                _amount(spent.load_seconds, "{:.2f}"),
+                _amount(spent.seconds, "{:.2f}"),
+                _amount(spent.first_answer_seconds, "{:.2f}"),
+                _amount(_rate(spent.prompt_tokens, spent.seconds), "{:,.0f}"),
+                _amount(_rate(spent.tokens, spent.seconds), "{:,.0f}"),
+                _amount(_rate(spent.peak_host_bytes, 1e6), "{:,.0f}"),
+                _amount(_rate(spent.peak_device_bytes, 1e6), "{:,.0f}"),
+                _amount(spent.energy_joules, "{:,.0f}"),
+            ]
+        )
+    if not rows:
+        return "Efficiency: every answer came from the store; nothing was measured."
+    return f"Efficiency\n{_grid(rows, header, left=(0, 1))}"
+
+
 def value_text(metric: Metric, value: float) -> str:
     """A value with the digits that its scale deserves: one decimal on 0-100, else four digits."""
     if metric.bounds == (0, 100):
@@ -142,6 +173,14 @@ def _remarks(record: CellRecord) -> str:
         ("unparseable", counts.unparseable),
     )
     return ", ".join(f"{number} {name}" for name, number in named if number)
+
+
+def _rate(amount: float | None, seconds: float) -> float | None:
+    return None if amount is None or seconds <= 0 else amount / seconds
+
+
+def _amount(value: float | None, form: str) -> str:
+    return MISSING if value is None else form.format(value)
 
 
 def _status(run: RunRecord) -> str:

@@ -349,6 +349,39 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a model spent so far, as far as it knows; a model may have a property ``usage``.
+
+    Seconds to load its weights, peak memory of the device in bytes, energy in joules. Values are
+    totals since the model was built; the harness takes differences.
+    """
+
+    load_seconds: float | None = None
+    peak_device_bytes: int | None = None
+    energy_joules: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Efficiency:
+    """What the answers of a cell cost; only requests that were really asked count.
+
+    ``seconds`` is wall time from the first request to the last answer without loading,
+    ``first_answer_seconds`` until the first answer; ``tokens`` were generated or scored;
+    ``peak_host_bytes`` is the process's high-water mark so far.
+    """
+
+    requests: int
+    seconds: float
+    load_seconds: float | None = None
+    first_answer_seconds: float | None = None
+    prompt_tokens: int | None = None
+    tokens: int | None = None
+    peak_host_bytes: int | None = None
+    peak_device_bytes: int | None = None
+    energy_joules: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class CellRecord:
     """One model on one task: the scores, and all that is needed to trust or repeat them.
 
@@ -372,6 +405,7 @@ class CellRecord:
     asked: int = 0
     reused: int = 0
     seconds: float = 0.0
+    efficiency: Efficiency | None = None
     versions: Mapping[str, str] = field(default_factory=_nothing)
     origin: Origin | None = field(default=None, metadata=ADDED)
 

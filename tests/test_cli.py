@@ -88,6 +88,20 @@ def test_show_prints_samples_to_the_letter(program: Program) -> None:
     assert program("show", "-m", "adder-10").returncode == 2
 
 
+def test_efficiency_says_what_answers_cost_and_nothing_about_stored_ones(program: Program) -> None:
+    arguments = ("run", "-m", "adder-{10,40}", "-t", "sums", "--efficiency")
+    done = program(*arguments)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [row[2] for row in rows if row[:2] == ["adder-10", "sums"]] == ["80"]
+    (cell, _) = program.json("show")["cells"]
+    assert cell["efficiency"]["requests"] == 80
+    assert cell["efficiency"]["tokens"] == 80
+    assert cell["efficiency"]["peak_host_bytes"] > 1e6
+    assert cell["efficiency"]["peak_device_bytes"] is None
+    again = program.json("run", "-m", "adder-{10,40}", "-t", "sums", "--seed", "1")
+    assert [c["efficiency"] for c in again["cells"]] == [None, None]
+
+
 def test_tasks_prints_what_a_model_is_sent(program: Program) -> None:
     done = program("tasks", "sums", "--sample", "2")
     assert "── sample sum-1" in done.stdout and "sum-2" not in done.stdout

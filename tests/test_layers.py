@@ -12,16 +12,19 @@ import pytest
 
 LAYERS = [
     {"errors", "types", "wording"},
-    {"rendering"},
+    {"rendering", "metering"},
     {"hookspecs", "codec", "names"},
     {"plugins"},
     {"plan"},
     {"metrics", "store", "results"},
     {"asking", "grading", "manifest"},
     {"run", "rescore"},
-    {"laws", "stats"},
+    {"laws"},
+    {"stats"},
     {"scaling"},
-    {"table", "document", "check", "report"},
+    {"table", "document"},
+    {"compare"},
+    {"check", "report"},
     {"testing"},
     {"cli"},
 ]

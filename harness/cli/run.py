@@ -68,12 +68,14 @@ class BatchSize(click.ParamType[int | None]):
     show_default=True,
     help="Exit with 4 only when more samples than this have no answer.",
 )
+@click.option("--efficiency", is_flag=True, help="Also print what the answers cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def run(
     models: tuple[str, ...],
     tasks: tuple[str, ...],
     output: Path | None,
     max_errors: int,
+    efficiency: bool,
     as_json: bool,
     **numbers: object,
 ) -> int:
@@ -97,7 +99,7 @@ def run(
     failures = _execute(made, registry, directory, store)
     if len(failures) == len(made.cells) and not as_json:
         raise failures[0].error
-    code = print_run(directory, as_json=as_json)
+    code = print_run(directory, as_json=as_json, efficiency=efficiency)
     finished = directory.read_run()
     for complaint in notify_run(registry, finished):
         click.echo(f"warning: an observer failed: {complaint}", err=True)

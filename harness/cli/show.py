@@ -19,9 +19,15 @@ from harness.wording import short_names
 @click.option("--samples", type=click.IntRange(min=1), help="The first N samples of each cell.")
 @click.option("--model", "-m", help="With --samples: only this model.")
 @click.option("--task", "-t", help="With --samples: only this task.")
+@click.option("--efficiency", is_flag=True, help="Also what the answers cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(
-    run: str | None, samples: int | None, model: str | None, task: str | None, as_json: bool
+    run: str | None,
+    samples: int | None,
+    model: str | None,
+    task: str | None,
+    efficiency: bool,
+    as_json: bool,
 ) -> int:
     """Print the tables of RUN: a directory, or a name under results/runs (default: the latest).
 
@@ -33,7 +39,7 @@ def show(
         return print_samples(directory, samples, model=model, task=task, as_json=as_json)
     if model is not None or task is not None:
         raise UsageError("--model and --task choose samples; add --samples N.")
-    return print_run(directory, as_json=as_json)
+    return print_run(directory, as_json=as_json, efficiency=efficiency)
 
 
 def print_samples(
@@ -72,12 +78,12 @@ def _chosen(what: str, name: str | None, known: list[str]) -> set[str]:
     return found
 
 
-def print_run(directory: RunDirectory, *, as_json: bool) -> int:
+def print_run(directory: RunDirectory, *, as_json: bool, efficiency: bool = False) -> int:
     """Print a run's tables or JSON; returns the exit code that its completeness deserves."""
     # Fits load numpy and scipy, which looking at samples does not need.
     from harness.document import run_document
     from harness.scaling import fit_run
-    from harness.table import run_tables
+    from harness.table import efficiency_table, run_tables
 
     run = directory.read_run()
     fits = fit_run(run, directory)
@@ -85,4 +91,6 @@ def print_run(directory: RunDirectory, *, as_json: bool) -> int:
         echo_json(run_document(run, fits))
     else:
         click.echo(run_tables(run, fits), nl=False)
+        if efficiency:
+            click.echo(f"\n{efficiency_table(run.cells)}")
     return 0 if run.status == "complete" else 4
