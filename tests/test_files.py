@@ -190,17 +190,23 @@ POOL = [Shot(question=f"q{number}?", answer=f" a{number}") for number in range(2
 def test_examples_never_hold_the_question_itself() -> None:
     shots = FewShot(pool=POOL, count=19, seed=1)
     for shot in POOL:
-        drawn = shots.drawn("id", shot.question)
+        drawn = shots.drawn("id", [shot.question])
         assert len(set(drawn)) == 19 and shot not in drawn
 
 
 def test_examples_depend_on_seed_and_item_alone() -> None:
     def drawn(seed: int, identity: str) -> list[Shot]:
-        return FewShot(pool=POOL, count=3, seed=seed).drawn(identity, "?")
+        return FewShot(pool=POOL, count=3, seed=seed).drawn(identity, [])
 
     assert drawn(1, "x") == drawn(1, "x")
     assert drawn(1, "x") != drawn(2, "x")
     assert drawn(1, "x") != drawn(1, "y")
+
+
+def test_examples_stand_in_the_order_of_the_pool() -> None:
+    drawn = FewShot(pool=POOL, count=6, seed=3).drawn("id", [])
+    assert sorted(drawn, key=POOL.index) == drawn
+    assert FewShot(pool=POOL, count=20).drawn("id", []) == POOL
 
 
 def test_prompt_of_examples() -> None:
@@ -210,6 +216,6 @@ def test_prompt_of_examples() -> None:
 
 def test_too_small_or_missing_pool_is_named() -> None:
     with pytest.raises(DataError, match=r"has 19 besides item 'id', not 20.\n.*--shots"):
-        FewShot(pool=POOL, count=20).drawn("id", "q3?")
+        FewShot(pool=POOL, count=20).drawn("id", ["q3?"])
     with pytest.raises(UsageError, match=r"needs a pool for --shots 2.*\n.*shots_data=FILE"):
         few_shot("squad", TaskSettings(shots=2), [], needs="shots_data=FILE")

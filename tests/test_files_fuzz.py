@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from harness.errors import HarnessError
 from harness_files import read_json_lines, read_table, read_text
+from harness_files.pairs import read_pairs
 from harness_ner.columns import read_columns
 from harness_qa.squad import read_squad
 from harness_text.task import cut_documents
-from harness_translation.parallel import read_pairs
 
 READERS: dict[str, Callable[[str], Any]] = {
     "columns": read_columns,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from harness.errors import DataError, UsageError
 from harness.metrics import value
 from harness.types import Generate, Response, Task, TaskSettings
-from harness_qa import harness_tasks
+from harness_qa import arithmetic, drop, harness_tasks
 from harness_qa.passages import INTRODUCTION, read_answer
 from harness_qa.squad import read_squad
 
@@ -24,9 +25,17 @@ QUESTION = {
 }
 
 
-def task_of(path: Path | str, *, shots: int | None = None, **options: str) -> Task:
-    specs = {spec.name: spec for spec in harness_tasks()}
-    return specs["squad"].build(TaskSettings(argument=str(path), options=options, shots=shots))
+SPECS = {spec.name: spec for spec in harness_tasks()}
+
+
+def task_of(
+    path: Path | str, name: str = "squad", *, shots: int | None = None, **options: str
+) -> Task:
+    return SPECS[name].build(TaskSettings(argument=str(path), options=options, shots=shots))
+
+
+def prompts(task: Task) -> list[str]:
+    return [r.prompt for s in task.samples() for r in s.requests if isinstance(r, Generate)]
 
 
 def nested(*questions: dict[str, Any], title: str = "France") -> dict[str, Any]:
@@ -195,3 +204,162 @@ def test_few_shot_over_a_real_pool(shared: Path) -> None:
         (request,) = sample.requests
         assert isinstance(request, Generate)
         assert request.prompt.count("\n\nAnswer:") == 3
+
+
+# --- other sets -----------------------------------------------------------------------------------
+
+
+def lines(folder: Path, *rows: object) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_cmrc_in_both_formats_asks_the_same(shared: Path) -> None:
+    folder = shared / "data/cmrc2018"
+    own, squad = (
+        list(task_of(folder / f"cmrc2018_trial{form}.json", "cmrc2018").samples())
+        for form in ("", ".squad")
+    )
+    assert len(own) == 1002
+    assert len({sample.group for sample in own}) == 256
+    assert [sample.requests for sample in own] == [sample.requests for sample in squad]
+    assert [sample.reference for sample in own] == [sample.reference for sample in squad]
+    (request,) = own[0].requests
+    assert isinstance(request, Generate)
+    assert "\n问题：" in request.prompt
+    assert request.prompt.endswith("\n答案：")
+
+
+def test_cmrc_question_without_answer_is_named(tmp_path: Path) -> None:
+    question = {"query_id": "q", "query_text": "？", "answers": [""]}
+    context = {"context_id": "c", "context_text": "文", "title": "", "qas": [question]}
+    with pytest.raises(DataError, match=r"\[0\], qas\[0\]: 'answers' is empty"):
+        task_of(written(tmp_path, [context]), "cmrc2018")
+
+
+def test_drop_prompt_and_several_spans(tmp_path: Path) -> None:
+    row = {"query_id": "1", "passage": "P.", "question": "Who?", "answers": [["Ann", "Bob"]]}
+    task = task_of(lines(tmp_path, row), "drop")
+    assert prompts(task) == ["Passage: P.\nQuestion: Who?\nAnswer:"]
+    (sample,) = task.samples()
+    assert task.grade(sample, [Response(text=" Bob, Ann")])["exact_match"] == (100.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answers", "exact", "f1_expected"),
+    [
+        ("12 men", [["12"]], 0.0, 66.666667),
+        ("twelve", [["12"]], 0.0, 0.0),
+        ("12.0", [["12"]], 100.0, 100.0),
+        ("5 yards", [["5-yard"]], 0.0, 50.0),
+        ("$5.00", [["5"]], 0.0, 0.0),
+        ("the Twelve Articles", [["x"], ["Twelve Articles"]], 100.0, 100.0),
+        ("Ann", [["Ann", "Bob Lee"]], 0.0, 50.0),
+        ("Lee, Ann", [["Ann", "Bob Lee"]], 0.0, 83.333333),
+        ("", [["x"]], 0.0, 0.0),
+    ],
+)
+def test_drop_scores_equal_the_reference_implementation(
+    prediction: str, answers: list[list[str]], exact: float, f1_expected: float
+) -> None:
+    """Values of drop_eval.py, its rounding taken out, over the readings of the prediction."""
+    assert drop.exact_match(prediction, answers) == exact
+    assert drop.f1(prediction, answers) == pytest.approx(f1_expected)
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ([], "'answers' is empty"),
+        ([[]], "'answers' is empty"),
+        (["x"], r"'answers\[0\]' is 'x', not a list of spans"),
+    ],
+)
+def test_drop_answers_of_another_form_are_named(
+    tmp_path: Path, answers: object, message: str
+) -> None:
+    row = {"query_id": "1", "passage": "P.", "question": "Who?", "answers": answers}
+    with pytest.raises(DataError, match=message):
+        task_of(lines(tmp_path, row), "drop")
+
+
+def test_open_questions_end_at_stop_or_comma(tmp_path: Path) -> None:
+    task = task_of(lines(tmp_path, {"question": "who is he?", "answer": ["Al", "Bo"]}), "nq_open")
+    (sample,) = task.samples()
+    (request,) = sample.requests
+    assert request == Generate(prompt="Q: who is he?\nA:", max_tokens=64, stop=("\n", ".", ","))
+    assert task.grade(sample, [Response(text=" the Bo")])["exact_match"] == (100.0, 1.0)
+
+
+def test_triviaqa_counts_every_alias(tmp_path: Path) -> None:
+    row = {"context": "Question: ?\nAnswer:", "answer": "Onion", "aliases": ["Pyaz", "Onion"]}
+    task = task_of(lines(tmp_path, row), "triviaqa")
+    (sample,) = task.samples()
+    assert sample.reference == ["Onion", "Pyaz"]
+    assert task.grade(sample, [Response(text=" pyaz")])["exact_match"] == (100.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "strict", "flexible"),
+    [
+        ("So 2+2=4.\n#### 1,004", "1004", "1004"),
+        ("#### -7.50", "-7.5", "-7.5"),
+        ("It costs $1,234.", None, "1234"),
+        ("#### none", None, None),
+        ("#### 3 eggs, then 5", "3", "5"),
+    ],
+)
+def test_numbers_of_solutions(text: str, strict: str | None, flexible: str | None) -> None:
+    assert arithmetic.strict_number(text) == (Decimal(strict) if strict else None)
+    assert arithmetic.last_number(text) == (Decimal(flexible) if flexible else None)
+
+
+def test_solution_without_number_is_unparseable(tmp_path: Path) -> None:
+    task = task_of(lines(tmp_path, {"question": "1+1?", "answer": "2\n#### 2"}), "gsm8k")
+    (sample,) = task.samples()
+    assert task.grade(sample, [Response(text="two")])["unparseable"] == (1.0,)
+    assert task.grade(sample, [Response(text="It is 2.")]) == {
+        "exact_match": (0.0, 1.0),
+        "exact_match_flexible": (100.0, 1.0),
+    }
+
+
+def test_solution_without_mark_in_the_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 1: 'answer' has no '#### NUMBER'"):
+        task_of(lines(tmp_path, {"question": "1+1?", "answer": "2"}), "gsm8k")
+
+
+def test_flexible_number_agrees_with_the_authors_labels(shared: Path) -> None:
+    """GSM8K's own model solutions: 45, 75, 65 and 110 right of 200, and each label alike."""
+    path = shared / "data/gsm8k/model_solutions.1-200.jsonl"
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    counts = []
+    for model in ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"):
+        judged = [
+            arithmetic.last_number(row[model]["solution"])
+            == arithmetic.last_number(row["ground_truth"])
+            for row in rows
+        ]
+        assert judged == [row[model]["is_correct"] for row in rows]
+        counts.append(sum(judged))
+    assert counts == [45, 75, 65, 110]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "samples", "groups"),
+    [
+        ("drop", "drop/drop_dev_sample.a.jsonl", 300, 212),
+        ("nq_open", "nq_open/NQ-open.dev.first1800.jsonl", 1800, 1),
+        ("nq_open", "nq_open/NQ-open.efficientqa.dev.1.1.sample.jsonl", 100, 1),
+        ("triviaqa", "triviaqa/triviaqa_sm_sub.first700.jsonl", 700, 1),
+        ("gsm8k", "gsm8k/test.1-660.jsonl", 660, 1),
+        ("gsm8k", "gsm8k/train.first300.jsonl", 300, 1),
+    ],
+)
+def test_other_real_files_hold_what_their_source_says(
+    shared: Path, name: str, file: str, samples: int, groups: int
+) -> None:
+    read = list(task_of(shared / "data" / file, name).samples())
+    assert len(read) == samples
+    assert len({sample.group for sample in read}) == groups

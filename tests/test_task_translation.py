@@ -10,9 +10,9 @@ import pytest
 from harness.errors import DataError, UsageError
 from harness.metrics import value
 from harness.types import Generate, Response, Task, TaskSettings
+from harness_files.pairs import read_pairs
 from harness_translation import harness_tasks
 from harness_translation.languages import language_name, language_of_file
-from harness_translation.parallel import read_pairs
 from harness_translation.task import default_tokenizer
 
 

@@ -1,12 +1,34 @@
-"""Line-aligned text files: sources with one or several references."""
+"""Line-aligned text files: sources with one or several references, and tasks made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.errors import DataError
-from harness_files import place, read_lines
+from harness.errors import DataError, UsageError
+from harness.types import Option
+from harness_files.dataset import Item, ask
+from harness_files.reading import place, read_lines
+from harness_files.shots import Shot, few_shot
+from harness_files.tasks import AnswerTask
+
+if TYPE_CHECKING:
+    from harness.metrics.scorer import Scorer
+    from harness.types import TaskSettings
+
+MAX_REFERENCES = 4
+
+PAIR_FILES = (
+    Option(name="src", help="the sources, one per line, plain or gzip", required=True),
+    Option(name="ref", help="the references, line by line", required=True),
+    *(
+        Option(name=f"ref{number}", help="further references")
+        for number in range(2, MAX_REFERENCES + 1)
+    ),
+    Option(name="shots_src", help="sources of worked examples for --shots"),
+    Option(name="shots_ref", help="references of worked examples"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +75,56 @@ def _pairs(
                 "Remove this line from every file, or add a reference with ref2=FILE."
             )
         yield Pair(line=number, source=text, references=filled)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairTask:
+    """How a task of line-aligned files asks and scores.
+
+    ``item`` turns a pair into a question; ``scorers`` is told how many references every sample
+    has, None where they differ.
+    """
+
+    name: str
+    item: Callable[[Pair], Item]
+    scorers: Callable[[int | None], Sequence[Scorer]]
+    max_tokens: int
+    stop: tuple[str, ...] = ("\n",)
+    clean: Callable[[str], str | None] = str.strip
+
+    def build(self, settings: TaskSettings) -> AnswerTask:
+        """Read the files that the settings name, and put every line into a prompt."""
+        source, *references = pair_files(self.name, settings)
+        pairs = read_pairs(source, references)
+        items = tuple(self.item(pair) for pair in pairs)
+        shots = few_shot(
+            self.name, settings, self._pool(settings), needs="shots_src=FILE,shots_ref=FILE"
+        )
+        counts = {len(pair.references) for pair in pairs}
+        return AnswerTask(
+            items=ask(items, shots, max_tokens=self.max_tokens, stop=self.stop),
+            answers={item.id: item.answer for item in items},
+            scorers=self.scorers(counts.pop() if len(counts) == 1 else None),
+            read=self.clean,
+        )
+
+    def _pool(self, settings: TaskSettings) -> list[Shot]:
+        paths = [settings.options.get(name, "") for name in ("shots_src", "shots_ref")]
+        if not any(paths):
+            return []
+        if not all(paths):
+            raise UsageError(f"Task '{self.name}' needs both shots_src=FILE and shots_ref=FILE.")
+        items = (self.item(pair) for pair in read_pairs(paths[0], paths[1:]))
+        return [Shot(question=item.question, answer=item.answer) for item in items]
+
+
+def pair_files(name: str, settings: TaskSettings) -> list[str]:
+    """Source and references that the settings name; UsageError where one is missing."""
+    for option in ("src", "ref"):
+        if not settings.options.get(option):
+            raise UsageError(
+                f"Task '{name}' needs {option}=FILE.\n"
+                f"Write '{name}:src=FILE,ref=FILE', with one text per line in each."
+            )
+    names = ["src", "ref", *(f"ref{number}" for number in range(2, MAX_REFERENCES + 1))]
+    return [settings.options[one] for one in names if settings.options.get(one)]

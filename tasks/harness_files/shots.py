@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -29,7 +29,8 @@ class FewShot:
     """Puts ``count`` examples of ``pool`` before each question.
 
     Which ones depends on ``seed`` and the item's id alone, so that ``--limit`` and the order of
-    items change no prompt. An example that asks the very question is never drawn.
+    items change no prompt; they stand in the pool's order, so that asking for a whole pool gives
+    it as it is (MMLU's five). An example that asks the very question is never drawn.
     """
 
     pool: Sequence[Shot] = ()
@@ -37,27 +38,32 @@ class FewShot:
     seed: int = 0
     introduction: str = ""
 
-    def prompt(self, identity: str, question: str) -> str:
-        """The whole prompt of the item with this id and question."""
-        parts = [f"{shot.question}{shot.answer}" for shot in self.drawn(identity, question)]
-        head = [self.introduction] if self.introduction else []
-        return SEPARATOR.join([*head, *parts, question])
+    def prompt(self, identity: str, question: str, *, variants: Collection[str] = ()) -> str:
+        """The whole prompt of the item with this id and question.
 
-    def drawn(self, identity: str, question: str) -> list[Shot]:
-        """The examples for an item, in the order shown."""
+        ``variants`` are other forms of the same question, which no example may ask either.
+        """
+        drawn = self.drawn(identity, {question, *variants})
+        head = [self.introduction] if self.introduction else []
+        return SEPARATOR.join(
+            [*head, *(f"{shot.question}{shot.answer}" for shot in drawn), question]
+        )
+
+    def drawn(self, identity: str, asked: Collection[str]) -> list[Shot]:
+        """The examples for an item, in the order shown; none of them asks what is ``asked``."""
         if not self.count:
             return []
         import numpy as np
 
         order = np.random.default_rng([self.seed, *identity.encode()]).permutation(len(self.pool))
-        others = (self.pool[i] for i in order if self.pool[i].question != question)
-        drawn = list(islice(others, self.count))
+        others = (int(i) for i in order if self.pool[i].question not in asked)
+        drawn = sorted(islice(others, self.count))
         if len(drawn) < self.count:
             raise DataError(
                 f"The pool of worked examples has {len(drawn)} besides item '{identity}', "
                 f"not {self.count}.\nAsk for fewer with --shots, or name a larger pool."
             )
-        return drawn
+        return [self.pool[i] for i in drawn]
 
 
 def few_shot(

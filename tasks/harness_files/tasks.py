@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.types import Response
+
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
-    from harness.types import Metric, Response, Sample, Stats
+    from harness.types import Metric, Sample, Stats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,10 +18,11 @@ class AnswerTask:
     """Samples already read; each answer's text is cleaned by ``read`` and compared as it is.
 
     ``read`` returns None for a text that cannot be read as an answer: it is graded as the empty
-    answer and counted as unparseable.
+    answer and counted as unparseable. ``answers`` holds a right one for each sample's id.
     """
 
     items: Sequence[Sample]
+    answers: Mapping[str, str]
     scorers: Sequence[Scorer]
     read: Callable[[str], str | None] = str.strip
 
@@ -42,3 +45,7 @@ class AnswerTask:
         if answer is None:
             stats["unparseable"] = (1.0,)
         return stats
+
+    def oracle(self, sample: Sample) -> tuple[Response, ...]:
+        """A model that answers right, as the worked examples show it."""
+        return (Response(text=self.answers[sample.id]),)

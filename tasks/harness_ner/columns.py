@@ -21,7 +21,10 @@ BLANKS = re.compile(r"[ \t]+")
 
 @dataclass(frozen=True, kw_only=True)
 class Sentence:
-    """Tokens with one tag each; ``document`` counts ``-DOCSTART-`` lines, None without any."""
+    """Tokens with one tag each; ``document`` counts ``-DOCSTART-`` lines.
+
+    It is None where a file has fewer than two: a single document tells nothing of their spread.
+    """
 
     line: int
     tokens: tuple[str, ...]
@@ -66,6 +69,8 @@ def read_columns(
     finish(len(lines) + 1)
     if not sentences:
         raise DataError(f"'{path}' holds no sentences.\nName a file with a token and tag per line.")
+    if documents < 2:
+        sentences = [replace(sentence, document=None) for sentence in sentences]
     return _without_prefix(sentences)
 
 

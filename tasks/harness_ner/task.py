@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-from harness.metrics.spans import Span, spans_from_tags
+from harness.metrics.spans import Span, spans_from_tags, tags_from_spans
 from harness.types import Generate, Metric, Response, Sample, Stats, Tag
 from harness_files import (
     FewShot,
@@ -57,6 +57,16 @@ class EntityTask:
             entities, readable = reading.entities, reading.readable
         stats = {self.scorer.metric.name: self.scorer.stats(entities, sample.reference["spans"])}
         return stats if readable else {**stats, "unparseable": (1.0,)}
+
+    def oracle(self, sample: Sample) -> tuple[Response, ...]:
+        """A model that finds every entity."""
+        tokens = sample.reference["tokens"]
+        spans = [
+            (str(kind), int(start), int(end)) for kind, start, end in sample.reference["spans"]
+        ]
+        if isinstance(sample.requests[0], Tag):
+            return (Response(tags=tuple(tags_from_spans(spans, len(tokens)))),)
+        return (Response(text=f" {render(tokens, spans)}"),)
 
 
 def build(settings: TaskSettings, options: Sequence[Option]) -> EntityTask:

@@ -47,6 +47,10 @@ class TextTask:
             stats[name] = self.perplexity.stats(logprob, response.tokens)
         return stats
 
+    def oracle(self, sample: Sample) -> tuple[Response, ...]:
+        """A model that is certain of every byte."""
+        return (Response(logprob=0.0, greedy=True, tokens=sample.reference),)
+
 
 def build(settings: TaskSettings, options: Sequence[Option]) -> TextTask:
     """Read the file that the settings name; every document becomes one request."""

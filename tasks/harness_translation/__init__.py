@@ -6,26 +6,18 @@ from typing import TYPE_CHECKING
 
 from harness import hookimpl
 from harness.types import Option, TaskSettings, TaskSpec
+from harness_files.pairs import PAIR_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.types import Task
 
-MAX_REFERENCES = 4
-
 OPTIONS = (
-    Option(name="src", help="source sentences, one per line, plain or gzip", required=True),
-    Option(name="ref", help="reference translations, line by line", required=True),
-    *(
-        Option(name=f"ref{number}", help="a further reference translation")
-        for number in range(2, MAX_REFERENCES + 1)
-    ),
+    *PAIR_FILES,
     Option(name="source_lang", help="language code or name; default: from the file's suffix"),
     Option(name="target_lang", help="language code or name; default: from the file's suffix"),
     Option(name="tokenize", help="sacreBLEU tokenizer; default: by target language, else 13a"),
-    Option(name="shots_src", help="sources of worked examples for --shots"),
-    Option(name="shots_ref", help="translations of worked examples"),
 )
 
 

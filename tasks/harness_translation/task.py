@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import UsageError
-from harness.types import Generate, Sample
-from harness_files import AnswerTask, FewShot, Shot, check_options, few_shot
+from harness import metrics
+from harness_files import Item, check_options
+from harness_files.pairs import Pair, PairTask, pair_files
 from harness_translation.languages import language_name, language_of_file
-from harness_translation.parallel import Pair, read_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.types import Option, TaskSettings
+    from harness_files import AnswerTask
 
 NAME = "translation"
 MAX_TOKENS = 256
@@ -26,23 +26,19 @@ MAX_TOKENS = 256
 
 def build(settings: TaskSettings, options: Sequence[Option]) -> AnswerTask:
     """Read the files that the settings name, and put every line into a prompt."""
-    from harness import metrics
-
     check_options(NAME, settings, options)
-    paths = _needed(settings, "src", "ref")
-    further = [path for name, path in sorted(settings.options.items()) if _is_reference(name)]
-    source, target = _languages(settings, *paths)
+    source, target = _languages(settings, *pair_files(NAME, settings)[:2])
     tokenize = settings.options.get("tokenize") or default_tokenizer(target)
-    pairs = read_pairs(paths[0], [paths[1], *further])
-    counts = {len(pair.references) for pair in pairs}
-    count = counts.pop() if len(counts) == 1 else None
-    shots = few_shot(
-        NAME, settings, _pool(settings, source, target), needs="shots_src=FILE,shots_ref=FILE"
+    task = PairTask(
+        name=NAME,
+        item=lambda pair: _item(pair, source, target),
+        scorers=lambda count: (
+            metrics.bleu(tokenize=tokenize, nrefs=count),
+            metrics.chrf(nrefs=count),
+        ),
+        max_tokens=MAX_TOKENS,
     )
-    return AnswerTask(
-        items=tuple(_sample(pair, source, target, shots) for pair in pairs),
-        scorers=(metrics.bleu(tokenize=tokenize, nrefs=count), metrics.chrf(nrefs=count)),
-    )
+    return task.build(settings)
 
 
 def default_tokenizer(language: str) -> str:
@@ -60,25 +56,6 @@ def default_tokenizer(language: str) -> str:
     return "13a"
 
 
-def question(text: str, source: str, target: str) -> str:
-    """The prompt for one sentence."""
-    return f"{source}: {text.strip()}\n{target}:"
-
-
-def _needed(settings: TaskSettings, *names: str) -> list[str]:
-    missing = [name for name in names if not settings.options.get(name)]
-    if missing:
-        raise UsageError(
-            f"Task '{NAME}' needs {missing[0]}=FILE.\n"
-            f"Write '{NAME}:src=FILE,ref=FILE', with one sentence per line in each."
-        )
-    return [settings.options[name] for name in names]
-
-
-def _is_reference(name: str) -> bool:
-    return name.startswith("ref") and name != "ref"
-
-
 def _languages(settings: TaskSettings, source: str, reference: str) -> tuple[str, str]:
     given = (settings.options.get("source_lang", ""), settings.options.get("target_lang", ""))
     return (
@@ -87,26 +64,10 @@ def _languages(settings: TaskSettings, source: str, reference: str) -> tuple[str
     )
 
 
-def _pool(settings: TaskSettings, source: str, target: str) -> list[Shot]:
-    paths = [settings.options.get(name, "") for name in ("shots_src", "shots_ref")]
-    if not any(paths):
-        return []
-    if not all(paths):
-        raise UsageError(f"Task '{NAME}' needs both shots_src=FILE and shots_ref=FILE.")
-    return [
-        Shot(
-            question=question(pair.source, source, target),
-            answer=f" {pair.references[0].strip()}",
-        )
-        for pair in read_pairs(paths[0], paths[1:])
-    ]
-
-
-def _sample(pair: Pair, source: str, target: str, shots: FewShot) -> Sample:
-    identity = str(pair.line)
-    prompt = shots.prompt(identity, question(pair.source, source, target))
-    return Sample(
-        id=identity,
-        requests=(Generate(prompt=prompt, max_tokens=MAX_TOKENS, stop=("\n",)),),
+def _item(pair: Pair, source: str, target: str) -> Item:
+    return Item(
+        id=str(pair.line),
+        question=f"{source}: {pair.source.strip()}\n{target}:",
+        answer=f" {pair.references[0].strip()}",
         reference=list(pair.references),
     )
