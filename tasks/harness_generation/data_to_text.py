@@ -1,0 +1,90 @@
+"""Data to text: E2E restaurants (CSV) and WebNLG triples (XML), each with several references.
+
+The data stand on one line, the text is asked for on the next: the linear form in which fine-tuned
+models are given them (Li and Liang 2021, arXiv:2101.00190), with labels in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from harness import metrics
+from harness.errors import DataError
+from harness_files import DataSet, Item, read_table, read_text
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+
+def _item(identity: str, data: str, references: Sequence[str]) -> Item:
+    return Item(
+        id=identity,
+        question=f"Data: {data}\nText:",
+        answer=f" {references[0]}",
+        reference=list(references),
+    )
+
+
+def _e2e(path: str) -> Iterator[Item]:
+    """One item per meaning representation; its rows are its references."""
+    references: dict[str, list[str]] = {}
+    for row in read_table(path, columns=("mr", "ref")):
+        references.setdefault(row.filled("mr").strip(), []).append(row.filled("ref").strip())
+    for number, (meaning, texts) in enumerate(references.items(), start=1):
+        yield _item(str(number), meaning, texts)
+
+
+def _webnlg(path: str) -> Iterator[Item]:
+    """One item per entry; its lexicalisations are its references, its triples the data."""
+    root = _parsed(path)
+    for number, entry in enumerate(root.iter("entry"), start=1):
+        where = f"'{path}', entry {number}"
+        triples = [_text(node) for node in entry.iterfind("modifiedtripleset/mtriple")]
+        texts = [text for node in entry.iterfind("lex") if (text := _lexicalisation(node))]
+        if not triples or not texts:
+            missing = "lex" if triples else "modifiedtripleset/mtriple"
+            raise DataError(f"{where} has no <{missing}>.\nName a WebNLG file with references.")
+        identity = "-".join(entry.get(key, "?") for key in ("category", "size", "eid"))
+        yield _item(identity, "; ".join(triples), texts)
+
+
+def _parsed(path: str) -> Element:
+    from xml.etree import ElementTree
+
+    text = read_text(path)
+    if "<!ENTITY" in text:
+        raise DataError(f"'{path}' declares entities, which no WebNLG file does.\nRemove them.")
+    try:
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise DataError(f"'{path}' is not XML: {error}.\nName a WebNLG file.") from None
+
+
+def _text(node: Element) -> str:
+    return " ".join((node.text or "").split())
+
+
+def _lexicalisation(node: Element) -> str:
+    """Release 2 of the corpus puts the text into <text>, others straight into <lex>."""
+    inner = node.find("text")
+    return _text(node if inner is None else inner)
+
+
+E2E = DataSet(
+    name="e2e",
+    category="generation",
+    description="E2E restaurants, CSV of mr and ref, all references (BLEU, ROUGE-L, chrF)",
+    read=_e2e,
+    scorers=lambda: (metrics.bleu(), metrics.rouge("rougeL"), metrics.chrf()),
+    max_tokens=128,
+)
+
+WEBNLG = DataSet(
+    name="webnlg",
+    category="generation",
+    description="WebNLG triples, XML, all references (BLEU, chrF++)",
+    read=_webnlg,
+    scorers=lambda: (metrics.bleu(), metrics.chrf(word_order=2)),
+    max_tokens=128,
+)

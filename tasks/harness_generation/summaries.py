@@ -1,0 +1,93 @@
+"""Summaries of dialogues and articles, asked for with ``TL;DR:``.
+
+The prompt is GPT-2's (Radford et al. 2019): the text, and ``TL;DR:`` on a line of its own. ROUGE
+with stemming, as published results for these sets have it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from harness import metrics
+from harness.types import TaskSpec
+from harness_files import DataSet, Item, check_options, read_json_lines
+from harness_files.pairs import PAIR_FILES, Pair, PairTask
+
+if TYPE_CHECKING:
+    from harness.metrics.scorer import Scorer
+    from harness.types import Task, TaskSettings
+
+NAME = "summarization"
+MARK = re.compile(r"\s*</?t>\s*")
+"""Sentence marks of the CNN/DailyMail files in use: ``<t> A sentence . </t>``."""
+
+
+def sentences(text: str) -> str:
+    """A text with each marked sentence on a line of its own; without marks, as it is."""
+    return "\n".join(part for part in MARK.split(text.strip()) if part)
+
+
+def _question(text: str) -> str:
+    return f"{text.strip()}\n\nTL;DR:"
+
+
+def _pair(pair: Pair) -> Item:
+    references = [sentences(reference) for reference in pair.references]
+    return Item(
+        id=str(pair.line),
+        question=_question(" ".join(sentences(pair.source).split("\n"))),
+        answer=f" {references[0]}",
+        reference=references,
+    )
+
+
+def _dialogsum(path: str) -> Iterator[Item]:
+    for row in read_json_lines(path):
+        keys = [key for key in row.fields if re.fullmatch(r"summary\d*", str(key))] or ["summary"]
+        references = [row.filled(key).strip() for key in keys]
+        yield Item(
+            id=row.text("fname"),
+            question=_question(row.filled("dialogue")),
+            answer=f" {references[0]}",
+            reference=references,
+        )
+
+
+def _scorers(*kinds: str) -> tuple[Scorer, ...]:
+    return tuple(metrics.rouge(kind, stemmer=True) for kind in kinds)
+
+
+DIALOGSUM = DataSet(
+    name="dialogsum",
+    category="generation",
+    description="DialogSum, JSON lines, one or three references (ROUGE)",
+    read=_dialogsum,
+    scorers=lambda: _scorers("rougeL", "rouge1", "rouge2"),
+    max_tokens=128,
+)
+
+_PAIRS = PairTask(
+    name=NAME,
+    item=_pair,
+    scorers=lambda count: _scorers("rougeLsum", "rougeL", "rouge1", "rouge2"),
+    max_tokens=256,
+    stop=("\n\n",),
+)
+
+
+def _build(settings: TaskSettings) -> Task:
+    check_options(NAME, settings, PAIR_FILES)
+    return _PAIRS.build(settings)
+
+
+SUMMARIZATION = TaskSpec(
+    name=NAME,
+    build=_build,
+    needs=(frozenset({"generate"}),),
+    category="generation",
+    options=PAIR_FILES,
+    max_shots=8,
+    description="line-aligned texts and summaries, as CNN/DailyMail and XSum (ROUGE)",
+)
