@@ -1,0 +1,156 @@
+"""The data sets: how each file's rows become choices.
+
+Most are read in the form of MosaicML's evaluation gauntlet, JSON lines of ``query``, ``choices``
+and ``gold``, and asked as it and lm-evaluation-harness ask them: the query, ``Answer:`` where the
+set asks questions, and each choice after a blank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from harness.errors import DataError
+from harness_choice.choices import Choice, ChoiceSet
+from harness_choice.lambada import LAMBADA
+from harness_files import Row, read_json_lines, read_table, read_text
+from harness_files.rows import wrong_type
+
+ANSWER = "\nAnswer:"
+LETTERS = "ABCD"
+
+
+def _index(row: Row, key: str, number: int) -> int:
+    index = row.number(key)
+    if not 0 <= index < number:
+        raise wrong_type(
+            f"{row.place}: '{key}'", f"the number of a choice, 0 to {number - 1}", index
+        )
+    return index
+
+
+def _choices(row: Row, key: str) -> tuple[str, ...]:
+    texts = tuple(text.strip() for text in row.texts(key))
+    if len(texts) < 2 or not all(texts):
+        raise DataError(
+            f"{row.place}: '{key}' needs two choices or more, none of them empty.\n"
+            "Fill them in or remove the line."
+        )
+    return texts
+
+
+def _query(row: Row, identity: int, suffix: str) -> Choice:
+    texts = _choices(row, "choices")
+    context = row.filled("query").strip() + suffix
+    return Choice(
+        id=str(identity),
+        options=tuple((context, f" {text}") for text in texts),
+        right=_index(row, "gold", len(texts)),
+    )
+
+
+def queries(suffix: str = "") -> Callable[[str], Iterator[Choice]]:
+    """A reader of ``query``, ``choices``, ``gold`` lines; ``suffix`` ends each query."""
+
+    def read(path: str) -> Iterator[Choice]:
+        for number, row in enumerate(read_json_lines(path), start=1):
+            yield _query(row, number, suffix)
+
+    return read
+
+
+def _boolq(path: str) -> Iterator[Choice]:
+    """The original ``question``, ``passage``, ``answer`` lines, or the gauntlet's."""
+    for number, row in enumerate(read_json_lines(path), start=1):
+        if row.has("query"):
+            yield _query(row, number, ANSWER)
+            continue
+        passage, question = row.filled("passage").strip(), row.filled("question").strip()
+        context = f"Passage: {passage}\nQuestion: {question.rstrip('?')}?{ANSWER}"
+        yield Choice(
+            id=str(number),
+            options=((context, " no"), (context, " yes")),
+            right=int(row.truth("answer")),
+        )
+
+
+def _winogrande(path: str) -> Iterator[Choice]:
+    """Partial scoring (Trinh and Le 2018): one ending after each reading of the pronoun."""
+    for number, row in enumerate(read_json_lines(path), start=1):
+        contexts = _choices(row, "context_options")
+        ending = f" {row.filled('continuation').strip()}"
+        yield Choice(
+            id=str(number),
+            options=tuple((context, ending) for context in contexts),
+            right=_index(row, "gold", len(contexts)),
+        )
+
+
+def _blimp(path: str) -> Iterator[Choice]:
+    """Whole sentences from the beginning of a text; good and bad take turns to stand first."""
+    for number, row in enumerate(read_json_lines(path)):
+        pair = [("", row.filled(key).strip()) for key in ("sentence_good", "sentence_bad")]
+        right = number % 2
+        yield Choice(
+            id=f"{row.text('UID')}-{row.text('pairID')}",
+            options=tuple(pair if right == 0 else reversed(pair)),
+            right=right,
+        )
+
+
+MMLU_COLUMNS = ("question", *LETTERS, "answer")
+
+
+def _mmlu(path: str) -> Iterator[Choice]:
+    """CSV without header and with letters as answers; or with a header and answers 0 to 3."""
+    header = read_text(path).startswith("question,")
+    names = ("question", *(f"choice{i}" for i in range(4)), "answer") if header else MMLU_COLUMNS
+    for number, row in enumerate(read_table(path, columns=names, header=header), start=1):
+        lines = [row.filled(names[0]).strip()]
+        lines += [
+            f"{letter}. {row.text(name)}" for letter, name in zip(LETTERS, names[1:5], strict=True)
+        ]
+        answer = row.text("answer").strip()
+        known = "0123" if header else LETTERS
+        if len(answer) != 1 or answer not in known:
+            raise wrong_type(f"{row.place}: 'answer'", f"one of {', '.join(known)}", answer)
+        context = "\n".join(lines) + ANSWER
+        yield Choice(
+            id=str(number),
+            options=tuple((context, f" {letter}") for letter in LETTERS),
+            right=known.index(answer),
+        )
+
+
+def _mmlu_introduction(path: str) -> str:
+    """The line that opens every prompt; the subject is told by the file's name."""
+    subject = Path(path).name.split(".")[0]
+    for ending in ("_test", "_dev", "_val"):
+        subject = subject.removesuffix(ending)
+    about = subject.replace("_", " ")
+    return f"The following are multiple choice questions (with answers) about {about}."
+
+
+SETS = (
+    ChoiceSet(name="arc_challenge", description="ARC, hard questions", read=queries(ANSWER)),
+    ChoiceSet(name="arc_easy", description="ARC, easy questions", read=queries(ANSWER)),
+    ChoiceSet(
+        name="blimp", description="BLiMP minimal pairs of one file", read=_blimp, max_shots=0
+    ),
+    ChoiceSet(name="boolq", description="BoolQ, yes or no about a passage", read=_boolq),
+    ChoiceSet(name="commonsense_qa", description="CommonsenseQA, by letter", read=queries()),
+    ChoiceSet(name="copa", description="COPA, causes and effects", read=queries()),
+    ChoiceSet(name="hellaswag", description="HellaSwag, how a text goes on", read=queries()),
+    ChoiceSet(name="logiqa", description="LogiQA, logic by letter", read=queries(ANSWER)),
+    ChoiceSet(
+        name="mmlu",
+        description="MMLU, one subject's CSV, by letter",
+        read=_mmlu,
+        introduction=_mmlu_introduction,
+    ),
+    ChoiceSet(name="openbookqa", description="OpenBookQA, science facts", read=queries()),
+    ChoiceSet(name="piqa", description="PIQA, everyday physics", read=queries(ANSWER)),
+    ChoiceSet(name="siqa", description="Social IQa, by letter", read=queries()),
+    ChoiceSet(name="winogrande", description="WinoGrande, partial scoring", read=_winogrande),
+    LAMBADA,
+)
