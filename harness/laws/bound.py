@@ -82,32 +82,43 @@ class Bound(Protocol):
 
 
 class Law(Protocol):
-    """A functional form.
-
-    name, formula, source
-        what it is called, how it reads, and the paper it comes from
-    variables
-        the names it needs, size first: ``("N",)``, ``("N", "D")``
-    parameters
-        the paper's letters, in the paper's order
-    exponent
-        which of them is the size exponent, if any
-    """
+    """A functional form."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What ``--law`` calls it."""
+        ...
+
     @property
-    def formula(self) -> str: ...
+    def formula(self) -> str:
+        """How it reads."""
+        ...
+
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """The paper it comes from."""
+        ...
+
     @property
-    def variables(self) -> tuple[str, ...]: ...
+    def variables(self) -> tuple[str, ...]:
+        """The names it needs, size first."""
+        ...
+
     @property
-    def parameters(self) -> tuple[str, ...]: ...
+    def parameters(self) -> tuple[str, ...]:
+        """The paper's letters, in the paper's order."""
+        ...
+
     @property
-    def exponent(self) -> str | None: ...
+    def exponent(self) -> str | None:
+        """Which parameter is the size exponent."""
+        ...
+
     @property
-    def link(self) -> str: ...
+    def link(self) -> str:
+        """What η is: ``log``, ``identity`` or ``logit`` of the value."""
+        ...
+
     def bind(self, variables: Variables) -> Bound:
         """The law at the points given by ``variables``."""
         ...

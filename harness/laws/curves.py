@@ -114,7 +114,7 @@ def _m4(p: Named, x: Variables) -> Jet:
     v = goal * 0.0 + root
     for _ in range(2):
         v = v - (v + (k - 1.0) * jets.softplus(v) - goal) * (1.0 / slope)
-    return jets.logaddexp(jets.log(p["E"]), jets.log(height) - jets.softplus(-v))
+    return jets.log(p["E"] + height * jets.exp(-jets.softplus(-v)))
 
 
 def _logit_root(goal: Array, k: Array) -> Array:
@@ -152,8 +152,8 @@ M4 = JetLaw(
     variables=("N",),
     terms=(
         Parameter(name="A", positive=True, shift=lambda m: {"alpha": m["N"]}),
-        Parameter(name="E", positive=True),
-        Parameter(name="E0", positive=True),
+        Parameter(name="E", lower=0.0),
+        Parameter(name="E0", lower=0.0),
         Parameter(name="alpha", lower=1e-3, upper=5.0),
         Parameter(name="k", lower=0.01, upper=10.0),
     ),
@@ -177,10 +177,10 @@ def bnsl(breaks: int) -> JetLaw:
             width = p[f"f{i}"]
             bend = jets.softplus((size - jets.log(p[f"d{i}"])) / width)
             branch = branch - p[f"c{i}"] * width * bend
-        return jets.logaddexp(jets.log(p["a"]), branch)
+        return jets.log(p["a"] + jets.exp(branch))
 
     terms = [
-        Parameter(name="a", positive=True),
+        Parameter(name="a", lower=0.0),
         Parameter(name="b", positive=True, shift=lambda m: {"c0": m["N"]}),
         Parameter(name="c0", lower=-1.0, upper=10.0),
     ]
@@ -192,7 +192,8 @@ def bnsl(breaks: int) -> JetLaw:
         ]
     return JetLaw(
         name="bnsl" if breaks == 1 else f"bnsl-{breaks}",
-        formula="L = a + b·N^-c0·" + "·".join(f"(1+(N/d{i})^(1/f{i}))^(-c{i}·f{i})" for i in numbers),
+        formula="L = a + b·N^-c0·"
+        + "·".join(f"(1+(N/d{i})^(1/f{i}))^(-c{i}·f{i})" for i in numbers),
         source="Caballero et al. 2023, arXiv:2210.14891",
         variables=("N",),
         terms=tuple(terms),
@@ -210,7 +211,9 @@ def _bnsl_starts(breaks: int, x: Variables, y: Array, weights: Array) -> Array:
     size = np.log(x["N"])
     places = (*np.quantile(size, np.linspace(0.1, 0.95, 7)), size.max() + 1.0)
     grid = np.array(
-        list(every((0.02, 0.15, 0.4, 0.8), (-0.5, -0.1, 0.2, 0.6, 1.5, 4.0), places, (0.1, 0.4, 1.2)))
+        list(
+            every((0.02, 0.15, 0.4, 0.8), (-0.5, -0.1, 0.2, 0.6, 1.5, 4.0), places, (0.1, 0.4, 1.2))
+        )
     )
     c0, c1, d, f = (grid[:, i, None] for i in range(4))
     branch = -c0 * size - c1 * f * np.logaddexp(0.0, (size - d) / f)

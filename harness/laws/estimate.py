@@ -138,6 +138,7 @@ def fit_point(law: Law, data: Data, loss: Loss, start: Array | None = None) -> P
         link=law.link,  # type: ignore[arg-type]
         y=data.y,
         weights=data.weights,
+        rivals=True,
     )
     starts = bound.starts(data.y, data.weights) if start is None else start
     solution = minimise(goal, starts)

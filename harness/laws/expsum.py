@@ -2,7 +2,8 @@
 
 E + A·N^-α + B·D^-β is one: three terms, of which the last has no exponent. In θ = (log A_k, φ)
 the logarithm of f is a log-sum-exp of linear functions, so its gradient and Hessian are weighted
-averages with the terms' shares, and sums over points become products of matrices.
+averages with the terms' shares, and sums over points become products of matrices. A term without
+exponents is sought as it is, not as its logarithm, so that a floor of zero is a plain bound.
 """
 
 from __future__ import annotations
@@ -72,27 +73,35 @@ class ExpSum:
         k, q = self.center.shape
         matrix = np.eye(k + q)
         matrix[:k, k:] = -self.center
+        logarithmic = np.zeros(k + q, dtype=bool)
+        logarithmic[:k] = ~self._constant
         names = (*self.law.amplitudes, *self.law.exponents)
         order = [names.index(name) for name in self.law.parameters]
         return Natural(
             names=self.law.parameters,
             matrix=matrix[order],
             offset=np.zeros(k + q),
-            positive=np.array([at < k for at in order]),
+            positive=logarithmic[order],
             own=np.argsort(order),
         )
 
     @cached_property
+    def _constant(self) -> NDArray[np.bool_]:
+        """Which terms have no exponent, (K,)."""
+        return np.array([columns.size == 0 for columns in self._columns])
+
+    @cached_property
     def lower(self) -> Array:
         """Amplitudes may vanish, exponents stay in the law's range."""
-        k, q = self.center.shape
-        return np.array([VANISHED] * k + [self.law.exponent_bounds[0]] * q)
+        q = self.center.shape[1]
+        amplitudes = np.where(self._constant, 0.0, VANISHED)
+        return np.concatenate([amplitudes, np.full(q, self.law.exponent_bounds[0])])
 
     @cached_property
     def upper(self) -> Array:
         """See :attr:`lower`."""
         k, q = self.center.shape
-        return np.array([700.0] * k + [self.law.exponent_bounds[1]] * q)
+        return np.array([1e30] * k + [self.law.exponent_bounds[1]] * q)
 
     def at(self, variables: Variables) -> ExpSum:
         """The law at other points with the same centre."""
@@ -106,7 +115,7 @@ class ExpSum:
             columns = self._columns[i]
             amplitude = theta[:, i, None]
             if columns.size == 0:
-                terms.append(np.exp(amplitude))
+                terms.append(amplitude)
             else:
                 linear = theta[:, k + columns] @ self.features[i][:, columns].T
                 linear += amplitude
@@ -144,12 +153,16 @@ class ExpSum:
         """Gradient and Hessian of Σ h(η): see :class:`harness.laws.bound.Bound`.
 
         With shares s_k the Hessian is Σ_kl [(h'' − h') s_k s_l + δ_kl h' s_k] T_k T_lᵀ, where
-        T_k is the gradient of term k.
+        T_k is the gradient of log term k. A constant term has slope 1 and no second derivative,
+        so its share is 1/f and δ_kk falls away.
         """
         count, q = self.center.shape
         terms = self._terms(theta)
         total = sum(terms[1:], start=terms[0] + np.zeros((1, self.features.shape[1])))
-        shares = [term / total for term in terms]
+        shares = [
+            (1.0 if constant else term) / total
+            for term, constant in zip(terms, self._constant, strict=True)
+        ]
         gradient = np.zeros((len(theta), count + q))
         hessian = np.zeros((len(theta), count + q, count + q))
         curve = second - first
@@ -161,7 +174,7 @@ class ExpSum:
             bent = curve * shares[k]
             for l in range(k, count):  # noqa: E741
                 weight = bent * shares[l]
-                if l == k:
+                if l == k and not self._constant[k]:
                     weight += pulled
                 self._add(hessian, k, l, weight @ self._moments[k, l])
         return gradient, hessian
@@ -194,29 +207,34 @@ class ExpSum:
         columns = np.exp(columns) / y[:, None]
         amplitudes, misfit = nonnegative(columns, weights)
         best = np.argsort(misfit, kind="stable")[:STARTS]
-        floor = np.exp(VANISHED / 4) * amplitudes[best].max(axis=1, keepdims=True)
-        logs = np.log(np.maximum(amplitudes[best], floor))
-        return np.concatenate([logs, grid[best]], axis=1)
+        least = 1e-4 * amplitudes[best].max(axis=1, keepdims=True)
+        logs = np.log(np.maximum(amplitudes[best], least))
+        chosen = np.where(self._constant, amplitudes[best], logs)
+        start: Array = np.concatenate([chosen, grid[best]], axis=1)
+        return start
 
     def _regression(self, y: Array, weights: Array) -> Array:
         root = np.sqrt(weights)[:, None]
         design = np.concatenate([np.ones((y.size, 1)), self.features[0]], axis=1)
         solution, *_ = np.linalg.lstsq(root * design, root[:, 0] * np.log(y), rcond=None)
-        return solution[None, :]
+        start: Array = solution[None, :]
+        return start
 
 
-def nonnegative(columns: Array, weights: Array) -> tuple[Array, Array]:
-    """Non-negative amplitudes that bring each of G designs (G, n, K) closest to ones.
+def nonnegative(columns: Array, weights: Array, target: Array | None = None) -> tuple[Array, Array]:
+    """Non-negative amplitudes that bring each of G designs (G, n, K) closest to ``target``.
 
-    Few columns: every subset of them is solved, and the best feasible one kept. Returns
-    amplitudes (G, K) and weighted sums of squares (G,).
+    ``target`` is (G, n), or ones. Few columns: every subset of them is solved, and the best
+    feasible one kept. Returns amplitudes (G, K) and weighted sums of squares (G,).
     """
-    gram = np.einsum("gnk,n,gnl->gkl", columns, weights, columns, optimize=True)
-    moment = np.einsum("gnk,n->gk", columns, weights)
-    total = float(weights.sum())
+    target = np.ones(columns.shape[:2]) if target is None else target
+    weighted = columns * weights[:, None]
+    gram = np.swapaxes(weighted, 1, 2) @ columns
+    moment = (np.swapaxes(weighted, 1, 2) @ target[:, :, None])[..., 0]
+    total = (weights * target**2).sum(axis=1)
     count = columns.shape[2]
     best = np.zeros(moment.shape)
-    misfit = np.full(len(columns), np.inf)
+    misfit = total.copy()
     for size in range(count, 0, -1):
         for subset in combinations(range(count), size):
             chosen = np.array(subset)

@@ -45,6 +45,8 @@ class JetLaw:
         to begin with, (S, p), best first
     scaled
         the formula sees each variable divided by its geometric mean
+    shared_scale
+        variables that are all divided by the mean of the first, so that their ratios stay
     """
 
     name: str
@@ -57,6 +59,7 @@ class JetLaw:
     exponent: str | None = None
     link: Link = "log"
     scaled: bool = True
+    shared_scale: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -69,6 +72,8 @@ class JetLaw:
             name: float(np.log(variables[name]).mean()) if self.scaled else 0.0
             for name in self.variables
         }
+        if self.shared_scale:
+            means |= dict.fromkeys(self.shared_scale, means[self.shared_scale[0]])
         return JetBound(law=self, means=means, points=_divided(variables, means))
 
 

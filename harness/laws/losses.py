@@ -52,7 +52,9 @@ class Loss:
         """
         if self.delta is None:
             return (None,)
-        steps = int(np.clip(np.ceil(np.log(max(widest, self.delta) / self.delta) / np.log(3.0)), 0, 40))
+        steps = int(
+            np.clip(np.ceil(np.log(max(widest, self.delta) / self.delta) / np.log(3.0)), 0, 40)
+        )
         return tuple(self.delta * 3.0**step for step in range(steps, -1, -1))
 
     def terms(self, eta: Array, y: Array, link: Link, delta: float | None) -> Terms:
@@ -106,7 +108,9 @@ def parse_loss(text: str) -> Loss:
 
 def inverse_link(link: Link) -> Callable[[Array], Array]:
     """From η to the fitted value."""
-    return {"log": np.exp, "identity": np.asarray, "logit": _expit}[link]
+    if link == "log":
+        return lambda eta: np.asarray(np.exp(eta))
+    return _expit if link == "logit" else np.asarray
 
 
 def _rho(residual: Array, delta: float | None) -> Terms:

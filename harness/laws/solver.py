@@ -22,8 +22,14 @@ BLOCK = 120_000
 """Rows times points of a block."""
 
 _ITERATIONS = 200
-_STEP = 1e-10
-_DECREMENT = 1e-16
+_PATIENCE = 30
+"""Iterations that a rival start gets before it must be near the best."""
+_FINE = (1e-10, 1e-16)
+"""A row is done when its step, or its promised decrease as a share of the objective, is below."""
+_COARSE = (1e-4, 1e-5)
+"""The same for deltas on the way to the last, ..."""
+_RUGGED = 1e-4
+"""... unless that is smaller than this: near least absolute deviations the way must be kept to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +48,8 @@ class Goal:
     """What to minimise: a bound law's misfit to ``y``.
 
     y and weights are (n,) for all rows alike or (R, n). ``along`` (p, k) restricts moves to its
-    columns, which holds linear functionals of θ fixed.
+    columns, which holds linear functionals of θ fixed. ``rivals``: all rows seek the same optimum,
+    so one that lags behind for long is given up; a straggler costs as much as all the others.
     """
 
     bound: Bound
@@ -51,6 +58,7 @@ class Goal:
     y: Array
     weights: Array
     along: Array | None = None
+    rivals: bool = False
 
     def rows(self, chosen: NDArray[np.intp]) -> Goal:
         """The goal of some rows only."""
@@ -63,6 +71,7 @@ class Goal:
             y=self.y if self.y.ndim == 1 else self.y[chosen],
             weights=self.weights if self.weights.ndim == 1 else self.weights[chosen],
             along=self.along,
+            rivals=self.rivals,
         )
 
     def value(self, theta: Array, delta: float | None) -> Array:
@@ -114,8 +123,10 @@ def _spread(goal: Goal, start: Array) -> float:
 def _block(goal: Goal, start: Array, deltas: tuple[float | None, ...]) -> Solution:
     theta = np.clip(start, goal.bound.lower, goal.bound.upper)
     converged = np.zeros(len(theta), dtype=bool)
+    rugged = deltas[-1] is not None and deltas[-1] < _RUGGED
     for delta in deltas:
-        theta, converged = _newton(goal, theta, delta)
+        tolerance = _FINE if rugged or delta == deltas[-1] else _COARSE
+        theta, converged = _newton(goal, theta, delta, tolerance)
     final = deltas[-1]
     objective = goal.value(theta, final)
     gradient, _ = goal.slopes(theta, final)
@@ -134,25 +145,34 @@ def _held(goal: Goal, theta: Array, gradient: Array) -> NDArray[np.bool_]:
     return held
 
 
-def _newton(goal: Goal, theta: Array, delta: float | None) -> tuple[Array, NDArray[np.bool_]]:
+def _newton(
+    goal: Goal,
+    theta: Array,
+    delta: float | None,
+    tolerance: tuple[float, float],
+) -> tuple[Array, NDArray[np.bool_]]:
     theta = theta.copy()
     converged = np.zeros(len(theta), dtype=bool)
     active = np.arange(len(theta))
     part, at = goal, theta
     now = goal.value(at, delta)
     damping = np.full(len(theta), 1e-6)
-    for _ in range(_ITERATIONS):
+    best = float(now.min())
+    for iteration in range(_ITERATIONS if tolerance == _FINE else _PATIENCE):
         step, decrement = _step(part, at, delta, damping)
         trial = np.clip(at + step, goal.bound.lower, goal.bound.upper)
         value = part.value(trial, delta)
         accept = value <= now
-        small = np.abs(trial - at).max(axis=1) < _STEP
-        done = (decrement <= _DECREMENT * now) | (accept & small) | (now <= 1e-28)
+        small = np.abs(trial - at).max(axis=1) < tolerance[0]
+        done = (decrement <= tolerance[1] * now) | (accept & small) | (now <= 1e-28)
         at = np.where(accept[:, None], trial, at)
         now = np.where(accept, value, now)
-        damping = np.clip(damping * np.where(accept, 0.1, 10.0), 1e-12, None)
-        stuck = damping > 1e14
-        leave = done | stuck
+        damping = np.where(accept, 0.1 * damping, np.maximum(10.0 * damping, 1e-3))
+        damping[damping < 1e-8] = 0.0
+        leave = done | (damping > 1e14)
+        best = min(best, float(now.min()))
+        if goal.rivals and iteration >= _PATIENCE:
+            leave |= now > 1.05 * best
         if leave.any():
             theta[active[leave]] = at[leave]
             converged[active[leave]] = done[leave] | (decrement[leave] <= 1e-9 * now[leave])
@@ -165,9 +185,7 @@ def _newton(goal: Goal, theta: Array, delta: float | None) -> tuple[Array, NDArr
     return theta, converged
 
 
-def _step(
-    goal: Goal, theta: Array, delta: float | None, damping: Array
-) -> tuple[Array, Array]:
+def _step(goal: Goal, theta: Array, delta: float | None, damping: Array) -> tuple[Array, Array]:
     """A step for every row (R, p) and the decrease it promises (R,)."""
     gradient, hessian = goal.slopes(theta, delta)
     held = _held(goal, theta, gradient)
