@@ -7,7 +7,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 
 from harness import hookimpl
 from harness.errors import UsageError
@@ -16,6 +16,7 @@ from harness.types import (
     Loglikelihood,
     Metric,
     ModelInfo,
+    ModelSettings,
     ModelSpec,
     Option,
     Parameters,
@@ -47,7 +48,8 @@ travel turn visit wait walk wander wash watch whisper wonder work yawn yield
 
 def words() -> tuple[list[str], list[str]]:
     """Words to complete and words to learn from; no stem is in both."""
-    held_out, training = [], []
+    held_out: list[str] = []
+    training: list[str] = []
     for stems, endings in ((STEMS, ("ness", "ly")), (VERBS, ("ing", "ers"))):
         for number, stem in enumerate(stems.split()):
             chosen = held_out if number % 3 == 0 else training
@@ -129,6 +131,10 @@ class LetterModel:
         return result
 
 
+def build_model(order: int, settings: ModelSettings) -> LetterModel:
+    return LetterModel(order)
+
+
 class WordEndings:
     """Complete a word whose last letters are hidden."""
 
@@ -162,6 +168,8 @@ class WordEndings:
 
     def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
         generated, scored = responses
+        # The harness has checked that every answer has the field of its kind.
+        assert generated.text is not None and scored.logprob is not None
         return {
             "exact_match": self.exact_match.stats(generated.text, sample.reference),
             "bits_per_byte": self.bits_per_byte.stats(
@@ -175,7 +183,7 @@ def harness_models() -> Iterator[ModelSpec]:
     for order in range(1, 6):
         yield ModelSpec(
             name=f"letters-{order}",
-            build=lambda settings, order=order: LetterModel(order),
+            build=partial(build_model, order),
             kinds=frozenset({"generate", "loglikelihood"}),
             family="letters",
             size=order,

@@ -186,11 +186,16 @@ def check_worked_examples_change_the_prompts(subject: TaskSubject) -> None:
 def check_oracle_scores_the_maximum(subject: TaskSubject) -> None:
     """Right answers reach the best end of each metric's bounds."""
     rows = _graded(subject, "the oracle's answer", partial(oracle_responses, subject.task))
+    if not any(rows):
+        raise CheckFailed(
+            f"grade() of {subject.label} gave no statistics for any right answer.\n"
+            "Return them by the metrics' names."
+        )
     for metric in subject.metrics.values():
         best = metric.bounds[1 if metric.higher_is_better else 0]
         value = _value(metric, rows)
-        if value is None:
-            raise CheckFailed(f"grade() of {subject.label} never gave statistics of {metric.name}.")
+        if value is None:  # a part that none of the first samples has, such as "no answer"
+            continue
         if best is not None and not math.isclose(value, best, rel_tol=1e-6, abs_tol=1e-6):
             raise CheckFailed(
                 f"Right answers score {value:.6g} on {metric.name} of {subject.label}; the best "
