@@ -107,7 +107,10 @@ def bootstrap_weights(n: int, B: int = 1000, seed: int = 0, groups: Groups = Non
 @lru_cache(maxsize=2)
 def _remembered_draws(n: int, B: int, seed: int) -> NDArray[np.float32]:
     """What :func:`_draws` gives, whole, as floats (exact: they are small counts), read-only."""
-    drawn = np.concatenate([chunk.astype(np.float32) for chunk in _draws(n, B, seed)])
+    drawn, start = np.empty((B, n), dtype=np.float32), 0
+    for chunk in _draws(n, B, seed):
+        drawn[start : start + len(chunk)] = chunk
+        start += len(chunk)
     drawn.flags.writeable = False
     return drawn
 
