@@ -1,0 +1,94 @@
+"""A lean Llama for training: all layers' matrices of a kind in one tensor, packed documents."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harness_nano.shapes import NORM_EPSILON, ROPE_BASE, VOCABULARY, Shape
+
+
+class Nano(nn.Module):
+    """The training model; ``export`` writes its weights under their Hugging Face names."""
+
+    def __init__(self, shape: Shape, generator: torch.Generator) -> None:
+        super().__init__()
+        self.shape = shape
+        layers, width, hidden = shape.layers, shape.width, shape.hidden
+
+        def drawn(*size: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*size, generator=generator) * size[-1] ** -0.5)
+
+        # What writes into the residual stream starts at zero, so each block starts as identity.
+        self.embed = nn.Parameter(torch.randn(VOCABULARY, width, generator=generator) * 0.1)
+        self.qkv = drawn(layers, 3, width, width)
+        self.out = nn.Parameter(torch.zeros(layers, width, width))
+        self.gate_up = drawn(layers, 2, hidden, width)
+        self.down = nn.Parameter(torch.zeros(layers, width, hidden))
+        self.norms = nn.Parameter(torch.ones(layers, 2, width))
+        self.norm = nn.Parameter(torch.ones(width))
+
+    def matrices(self) -> list[nn.Parameter]:
+        """The stacks of matrices that Muon trains."""
+        return [self.qkv, self.out, self.gate_up, self.down]
+
+    def others(self) -> list[nn.Parameter]:
+        """The embedding and the norms, which AdamW trains."""
+        return [self.embed, self.norms, self.norm]
+
+    def hidden_states(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Final normalised states (batch, time, width) of tokens (batch, time).
+
+        ``mask`` is what ``document_mask`` gives.
+        """
+        batch, time = tokens.shape
+        heads, width = self.shape.heads, self.shape.width
+        cosine, sine = _rotary(time, width // heads)
+        state = functional.embedding(tokens, self.embed)
+        for layer in range(self.shape.layers):
+            x = self._normed(state, self.norms[layer, 0])
+            x = functional.linear(x, self.qkv[layer].reshape(3 * width, width))
+            # (batch, time, 3 * width) -> 3 x (batch, heads, time, width / heads)
+            x = x.view(batch, time, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+            turned = x[:2] * cosine + _half_turned(x[:2]) * sine
+            x = functional.scaled_dot_product_attention(turned[0], turned[1], x[2], mask)
+            x = x.transpose(1, 2).reshape(batch, time, width)
+            state = state + functional.linear(x, self.out[layer])
+            x = self._normed(state, self.norms[layer, 1])
+            x = functional.linear(x, self.gate_up[layer].reshape(-1, width))
+            gate, up = x.chunk(2, dim=-1)
+            state = state + functional.linear(functional.silu(gate) * up, self.down[layer])
+        return self._normed(state, self.norm)
+
+    def forward(self, tokens: Tensor, mask: Tensor, where: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy in nats of ``targets`` at the flat positions ``where``, one for each."""
+        state = self.hidden_states(tokens, mask).reshape(-1, self.shape.width).index_select(0, where)
+        logits = functional.linear(state, self.embed).float()
+        return functional.cross_entropy(logits, targets, reduction="none")
+
+    def _normed(self, state: Tensor, weight: Tensor) -> Tensor:
+        return functional.rms_norm(state, (self.shape.width,), weight, NORM_EPSILON)
+
+
+def _rotary(time: int, size: int) -> tuple[Tensor, Tensor]:
+    rates = ROPE_BASE ** (-torch.arange(0, size, 2).float() / size)
+    angles = torch.outer(torch.arange(time).float(), rates)
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def _half_turned(x: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((-second, first), dim=-1)
+
+
+def document_mask(documents: Tensor) -> Tensor:
+    """(batch, 1, time, time) to add to scores: 0 where a position may look, minus infinity else.
+
+    It may look at itself and what came before it in its own document.
+    """
+    time = documents.shape[1]
+    same = documents[:, :, None] == documents[:, None, :]
+    seen = (same & torch.ones(time, time, dtype=torch.bool).tril())[:, None]
+    return torch.zeros(seen.shape).masked_fill_(~seen, float("-inf"))

@@ -1,0 +1,91 @@
+"""The four tasks: what is asked, and how answers are graded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+from harness.types import Generate, Loglikelihood, Metric, Response, Sample, Stats
+from harness_world.answers import placed, read_names
+from harness_world.records import Item, items
+
+if TYPE_CHECKING:
+    from harness.metrics.scorer import Scorer
+    from harness.types import TaskSettings
+
+MAX_TOKENS = {"generation": 96, "translation": 80, "qa": 24, "ner": 96}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldTask:
+    """A held-out set: an answer is asked for, and where the model can, the right one is weighed.
+
+    ``likelihood`` scores the latter in bits per byte; None where the model gives no
+    log-probabilities.
+    """
+
+    name: str
+    scorers: tuple[Scorer, ...]
+    likelihood: Scorer | None
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """The scorers' metrics, headline first, bits per byte last where it is measured."""
+        scorers = (*self.scorers, self.likelihood) if self.likelihood else self.scorers
+        return tuple(scorer.metric for scorer in scorers)
+
+    def samples(self) -> Iterator[Sample]:
+        """Every item, in the file's order."""
+        return (self._sample(item) for item in items(self.name))
+
+    def _sample(self, item: Item) -> Sample:
+        asked = Generate(prompt=item.prompt, max_tokens=MAX_TOKENS[self.name], stop=("\n",))
+        weighed = Loglikelihood(context=item.prompt, continuation=f" {item.answer}")
+        reference: dict[str, object] = {"answer": item.answer}
+        if self.name == "ner":
+            reference |= {"text": item.source, "spans": [list(span) for span in item.spans]}
+        return Sample(
+            id=item.id,
+            requests=(asked, weighed) if self.likelihood else (asked,),
+            reference=reference,
+        )
+
+    def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
+        """Each scorer's statistics of the answer, and the weight of the right one."""
+        answer, reference = (responses[0].text or "").strip(), sample.reference
+        prediction: object = answer
+        gold: object = reference["answer"]
+        stats: dict[str, Stats] = {}
+        if self.name == "ner":
+            names, readable = read_names(answer)
+            prediction, gold = placed(names, reference["text"]), reference["spans"]
+            if not readable:
+                stats["unparseable"] = (1.0,)
+        for scorer in self.scorers:
+            stats[scorer.metric.name] = scorer.stats(prediction, gold)
+        if self.likelihood and responses[1].logprob is not None:
+            size = len(f" {reference['answer']}".encode())
+            stats[self.likelihood.metric.name] = self.likelihood.stats(responses[1].logprob, size)
+        return stats
+
+
+def build(name: str, settings: TaskSettings) -> WorldTask:
+    """The task of one held-out set, ``generation``, ``translation``, ``qa`` or ``ner``."""
+    from harness import metrics
+
+    if settings.options:
+        raise UsageError(f"Task 'world-{name}' takes no options.\nRemove {min(settings.options)}=.")
+    scorers: dict[str, tuple[Scorer, ...]] = {
+        "generation": (metrics.rouge("rougeL"), metrics.rouge("rouge1")),
+        "translation": (metrics.bleu(nrefs=1), metrics.chrf(nrefs=1)),
+        "qa": (metrics.exact_match(), metrics.f1()),
+        "ner": (metrics.entity_f1(),),
+    }
+    weighs = "loglikelihood" in settings.kinds
+    return WorldTask(
+        name=name,
+        scorers=scorers[name],
+        likelihood=metrics.bits_per_byte() if weighs else None,
+    )
