@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from numbers import Real
 
 from harness.codec import to_json
 from harness.plan import PlannedTask
@@ -75,7 +76,7 @@ class TaskSubject:
                 f"grade() of {self.label} gave statistics for '{name}', which is none of its "
                 f"metrics ({', '.join(self.metrics)}).\nDeclare it in `metrics`, or leave it out."
             )
-        numbers = isinstance(values, tuple) and all(isinstance(v, int | float) for v in values)
+        numbers = isinstance(values, tuple) and all(isinstance(v, Real) for v in values)
         if not numbers or not values:
             raise CheckFailed(
                 f"grade() of {self.label} gave {values!r:.80} as statistics of '{name}' for sample "
