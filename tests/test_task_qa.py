@@ -55,7 +55,9 @@ def score(task: Task, answers: dict[str, str]) -> dict[str, float]:
         for sample in task.samples()
         if sample.id in answers
     ]
-    scores = {m.name: value(m, [one[m.name] for one in stats]) for m in task.metrics}
+    scores = {
+        m.name: value(m, [one[m.name] for one in stats if m.name in one]) for m in task.metrics
+    }
     return {**scores, "total": len(stats)}
 
 
@@ -189,7 +191,15 @@ def test_no_answer_scores_as_the_official_script_says(shared: Path) -> None:
     rules, empty = expected["rule_predictions"], expected["all_empty"]
     for given, wanted in ((answers, rules), (dict.fromkeys(answers, "unanswerable"), empty)):
         assert score(task, given) == pytest.approx(
-            {"exact_match": wanted["exact"], "f1": wanted["f1"], "total": wanted["total"]}, abs=1e-9
+            {
+                "exact_match": wanted["exact"],
+                "f1": wanted["f1"],
+                "has_answer_exact_match": wanted["HasAns_exact"],
+                "has_answer_f1": wanted["HasAns_f1"],
+                "no_answer_exact_match": wanted["NoAns_exact"],
+                "total": wanted["total"],
+            },
+            abs=1e-9,
         )
 
 

@@ -9,13 +9,14 @@ from harness_files.options import check_options, choice_option, data_file, numbe
 from harness_files.reading import place, read_bytes, read_lines, read_text, shown
 from harness_files.rows import Row, check_ids, read_json, read_json_lines, read_table
 from harness_files.shots import FewShot, Shot, few_shot
-from harness_files.tasks import AnswerTask
+from harness_files.tasks import AnswerTask, Part
 
 __all__ = [
     "AnswerTask",
     "DataSet",
     "FewShot",
     "Item",
+    "Part",
     "Row",
     "Shot",
     "check_ids",

@@ -10,7 +10,7 @@ from harness.types import Generate, Option, Sample, TaskSettings, TaskSpec
 from harness_files.options import check_options, data_file
 from harness_files.rows import check_ids
 from harness_files.shots import FewShot, Shot, few_shot
-from harness_files.tasks import AnswerTask
+from harness_files.tasks import AnswerTask, Part
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
@@ -44,6 +44,7 @@ class DataSet:
 
     ``read`` turns a path into items and raises DataError. ``clean`` turns a model's text into what
     is scored, None where it is no answer. ``introduction`` is put before all prompts, once.
+    ``parts`` are further scores of some items only.
     """
 
     name: str
@@ -53,6 +54,7 @@ class DataSet:
     scorers: Callable[[], Sequence[Scorer]]
     clean: Callable[[str], str | None] = str.strip
     introduction: Callable[[Sequence[Item]], str] = lambda items: ""
+    parts: Callable[[Sequence[Item]], Sequence[Part]] = lambda items: ()
     max_tokens: int = 64
     stop: tuple[str, ...] = ("\n",)
 
@@ -87,6 +89,7 @@ class DataSet:
             items=ask(items, shots, max_tokens=self.max_tokens, stop=self.stop),
             answers={item.id: item.answer for item in items},
             scorers=self.scorers(),
+            parts=self.parts(items),
             read=self.clean,
         )
 

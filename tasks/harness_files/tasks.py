@@ -10,7 +10,15 @@ from harness.types import Response
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
-    from harness.types import Metric, Sample, Stats
+    from harness.types import JSON, Metric, Sample, Stats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A score of some samples only: those whose reference ``applies`` says yes to."""
+
+    scorer: Scorer
+    applies: Callable[[JSON], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,23 +32,25 @@ class AnswerTask:
     items: Sequence[Sample]
     answers: Mapping[str, str]
     scorers: Sequence[Scorer]
+    parts: Sequence[Part] = ()
     read: Callable[[str], str | None] = str.strip
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        """The scorers' metrics, headline first."""
-        return tuple(scorer.metric for scorer in self.scorers)
+        """The scorers' metrics, headline first, then those of parts."""
+        return tuple(one.metric for one in (*self.scorers, *(part.scorer for part in self.parts)))
 
     def samples(self) -> Iterator[Sample]:
         """Every sample in the file's order."""
         return iter(self.items)
 
     def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
-        """Each scorer's statistics of the one answer."""
+        """Each scorer's statistics of the one answer, where it applies."""
         answer = self.read(responses[0].text or "")
+        apply = [part.scorer for part in self.parts if part.applies(sample.reference)]
         stats: dict[str, Stats] = {
             scorer.metric.name: scorer.stats(answer or "", sample.reference)
-            for scorer in self.scorers
+            for scorer in (*self.scorers, *apply)
         }
         if answer is None:
             stats["unparseable"] = (1.0,)

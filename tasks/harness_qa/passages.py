@@ -8,10 +8,11 @@ as it does for the official script.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 
 from harness import metrics
-from harness_files import DataSet, Item
+from harness_files import DataSet, Item, Part
 from harness_qa.cmrc import read_cmrc
 from harness_qa.squad import Question, read_squad
 
@@ -64,6 +65,17 @@ def how_to_decline(items: Sequence[Item]) -> str:
     return "" if all(item.reference for item in items) else INTRODUCTION
 
 
+def _with_and_without_answer(items: Sequence[Item]) -> tuple[Part, ...]:
+    """The official script's HasAns and NoAns scores, where a file holds both kinds."""
+    if len({bool(item.reference) for item in items}) < 2:
+        return ()
+    return (
+        Part(scorer=metrics.exact_match(name="has_answer_exact_match"), applies=bool),
+        Part(scorer=metrics.f1(name="has_answer_f1"), applies=bool),
+        Part(scorer=metrics.exact_match(name="no_answer_exact_match"), applies=operator.not_),
+    )
+
+
 SQUAD = DataSet(
     name="squad",
     category="question answering",
@@ -72,6 +84,7 @@ SQUAD = DataSet(
     scorers=lambda: (metrics.exact_match(), metrics.f1()),
     clean=read_answer,
     introduction=how_to_decline,
+    parts=_with_and_without_answer,
 )
 
 CMRC2018 = DataSet(
