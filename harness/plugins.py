@@ -309,7 +309,7 @@ def _spec_problem(spec: ModelSpec | TaskSpec | ImporterSpec | ExporterSpec) -> s
 
 
 def _are_kinds(kinds: object) -> bool:
-    return isinstance(kinds, frozenset | set) and bool(kinds) and kinds <= KINDS
+    return isinstance(kinds, frozenset) and bool(kinds) and kinds <= KINDS
 
 
 def _kinds_example() -> str:

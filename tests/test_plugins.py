@@ -114,6 +114,11 @@ def broken(registry: Registry, name: str) -> str:
             id="kinds",
         ),
         pytest.param(
+            "@hookimpl\ndef harness_models(): yield model('x', kinds={'generate'})",
+            r"'x' with kinds=\{'generate'\}; kinds are frozenset",
+            id="kinds that cannot be hashed",
+        ),
+        pytest.param(
             "@hookimpl\ndef harness_tasks(): yield task('x', needs=frozenset({'generate'}))",
             r"'x' with needs=frozenset",
             id="needs",
