@@ -7,6 +7,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from hf_tiny import write_checkpoint, write_model, write_tokenizer  # noqa: E402
 from test_hf_models import ask, model_at  # noqa: E402
 
 import harness_hf  # noqa: E402
-import harness_hf.network  # noqa: E402
 
 TEXT = "The keeper of the lighthouse wrote: 'No ship today, only fog.'"
 
@@ -416,13 +416,34 @@ def test_tag_requests_are_answered_with_an_error(made: Path) -> None:
     assert answer.error is not None and "tag" in answer.error
 
 
+def watch(model: Any, see: Callable[[int], None]) -> None:
+    """Call ``see`` with the number of rows before each forward pass of ``model``."""
+    network = model._engine.network
+
+    def wrap(forward: Any) -> Any:
+        def watched(ids: Any, *arguments: Any, **keywords: Any) -> Any:
+            see(len(ids))
+            return forward(ids, *arguments, **keywords)
+
+        return watched
+
+    for name in ("trunk", "step", "branch"):
+        setattr(network, name, wrap(getattr(network, name)))
+
+
+def refuse_more_than(most: int) -> Callable[[int], None]:
+    def see(rows: int) -> None:
+        if rows > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot.")
+
+    return see
+
+
 def test_equal_requests_are_computed_once(made: Path) -> None:
     model = model_at(made)
     request = Loglikelihood(context=TEXT, continuation=" fog")
     rows: list[int] = []
-    network = model._engine.network  # type: ignore[attr-defined]
-    forward = network.select_logits
-    network.select_logits = lambda ids, *a, **k: rows.append(len(ids)) or forward(ids, *a, **k)
+    watch(model, rows.append)
     answers = ask(model, [request] * 5)
     assert len(set(answers)) == 1
     assert rows == [1]
@@ -432,9 +453,7 @@ def test_answers_are_streamed(made: Path) -> None:
     model = model_at(made, 1)
     requests = [Generate(prompt="a" * n, max_tokens=2) for n in range(1, 6)]
     rows: list[int] = []
-    network = model._engine.network  # type: ignore[attr-defined]
-    forward = network.select_logits
-    network.select_logits = lambda ids, *a, **k: rows.append(len(ids)) or forward(ids, *a, **k)
+    watch(model, rows.append)
     next(iter(model.respond(requests)))
     assert len(rows) <= 3
 
@@ -449,15 +468,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
     requests += [Loglikelihood(context=TEXT[:n], continuation=" fog") for n in range(10, 26)]
     expected = ask(model_at(made), requests)
     model = model_at(made)
-    network = model._engine.network  # type: ignore[attr-defined]
-    forward = network.select_logits
-
-    def small(ids: Any, *a: Any, **k: Any) -> Any:
-        if len(ids) > 3:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot.")
-        return forward(ids, *a, **k)
-
-    network.select_logits = small
+    watch(model, refuse_more_than(3))
     with caplog.at_level(logging.WARNING, logger="harness.hf"):
         answers = ask(model, requests)
     assert "going on with" in caplog.text
@@ -469,12 +480,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
 
 def test_a_row_that_never_fits_fails_alone(made: Path) -> None:
     model = model_at(made)
-    network = model._engine.network  # type: ignore[attr-defined]
-
-    def never(ids: Any, *a: Any, **k: Any) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-
-    network.select_logits = never
+    watch(model, refuse_more_than(0))
     answers = ask(
         model, [Generate(prompt="a", max_tokens=2), Loglikelihood(context="a", continuation="b")]
     )

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from harness.types import Response
 from harness_hf.batching import CPU_ROWS, CPU_TOKENS
 from harness_hf.generation import Generator, Job
-from harness_hf.network import Network
-from harness_hf.probe import choose_mask_style
-from harness_hf.scoring import score_all
+from harness_hf.probe import choose_network
+from harness_hf.scoring import Scorer
 from harness_hf.tokens import Codec, Stops, TokenError, cut_prompt, windows
 
 if TYPE_CHECKING:
@@ -28,10 +27,11 @@ class Engine:
     ``context`` is the most tokens it reads, ``None`` for no bound; ``rows`` fixes the batch size.
     """
 
-    def __init__(self, loaded: Loaded, *, context: int | None, rows: int | None) -> None:
+    def __init__(
+        self, loaded: Loaded, *, context: int | None, rows: int | None, lean: bool = True
+    ) -> None:
         """Wrap the weights and try them on a few tokens."""
-        self.network = Network(loaded.model, loaded.device)
-        choose_mask_style(self.network)
+        self.network = choose_network(loaded.model, loaded.device, most=context, lean=lean)
         self.codec = Codec.of(loaded.tokenizer, vocabulary=self.network.embedded)
         self.context = context
         self.rows = rows
@@ -58,7 +58,8 @@ class Engine:
                     prompt_truncated=lost,
                 )
             )
-        for place, found in score_all(self.network, jobs, rows=self.rows, tokens=CPU_TOKENS):
+        scorer = Scorer(self.network, rows=self.rows, tokens=CPU_TOKENS)
+        for place, found in scorer.run(jobs):
             blank = blanks[place]
             yield (
                 numbers[place],

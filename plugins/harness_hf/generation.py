@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness_hf.batching import LOG, free_memory, is_out_of_memory
-from harness_hf.network import inference
-from harness_hf.slots import Slots
+from harness_hf.network import inference, read_header
+from harness_hf.sharing import Cluster, clusters
 from harness_hf.tokens import Stops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness_hf.network import Network
+    from harness_hf.slots import Header, Slots
     from harness_hf.tokens import Codec
 
 
@@ -67,18 +68,31 @@ class Generator:
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Continuation | None]]:
         """Yield ``(job, continuation)`` as each row finishes; ``None``: no memory for it."""
-        order = sorted(range(len(jobs)), key=lambda n: -len(jobs[n].prompt))
-        waiting = deque(_Row(number=n, job=jobs[n]) for n in order)
+        prompts = [job.prompt for job in jobs]
+        everything = [Cluster(header=(), members=tuple(range(len(jobs))))]
+        shared = clusters(prompts, limits=[len(p) - 1 for p in prompts])
+        for cluster in shared if self.network.shares and jobs else everything:
+            order = sorted(cluster.members, key=lambda n: -len(jobs[n].prompt))
+            yield from self._run([_Row(number=n, job=jobs[n]) for n in order], cluster.header)
+
+    def _run(
+        self, rows: list[_Row], known: tuple[int, ...]
+    ) -> Iterator[tuple[int, Continuation | None]]:
+        """Continue ``rows``, longest first, whose prompts begin with ``known``."""
+        waiting = deque(rows)
         active: list[_Row] = []
         slots: Slots | None = None
+        header: Header | None = None
         while waiting or active:
             try:
                 with inference():
-                    slots, tokens = self._advance(waiting, active, slots)
+                    if known and header is None:
+                        header = read_header(self.network, known)
+                    slots, tokens = self._advance(waiting, active, slots, header)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                slots = None
+                slots, header, known = None, None, ()
                 yield from self._retreat(waiting, active, error)
                 continue
             alive = []
@@ -91,26 +105,30 @@ class Generator:
                     yield row.number, done
             if len(alive) < len(active):
                 active[:] = [active[place] for place in alive]
-                if alive and slots is not None:
-                    slots.keep(torch.tensor(alive, device=self.network.device))
-                else:
-                    slots = None
+                slots = self._kept(slots, alive)
+
+    def _kept(self, slots: Slots | None, alive: list[int]) -> Slots | None:
+        if slots is None or not alive:
+            return None
+        with inference():
+            slots.keep(torch.tensor(alive, device=self.network.device))
+        return slots
 
     def _advance(
-        self, waiting: deque[_Row], active: list[_Row], slots: Slots | None
+        self, waiting: deque[_Row], active: list[_Row], slots: Slots | None, header: Header | None
     ) -> tuple[Slots | None, list[int]]:
         """One more token for every row; admits waiting rows where there is room for enough."""
-        if self.network.mask_style == "none":
+        if not self.network.keeps:
             return self._recompute(waiting, active)
         chosen: list[int] = []
         if slots is not None and active:
             last = torch.tensor([[row.ids[-1]] for row in active], device=self.network.device)
-            chosen = self.network.extend(last, slots).argmax(dim=1).tolist()
+            chosen = self.network.step(last, slots).best()
         free = self.limit - len(active)
         if waiting and (not active or free * 4 >= self.limit):
             new = [waiting.popleft() for _ in range(min(free, len(waiting)))]
             active.extend(new)
-            fresh, first = self._read([row.known for row in new])
+            fresh, first = self._read([row.known for row in new], header)
             if slots is None:
                 slots = fresh
             else:
@@ -122,26 +140,30 @@ class Generator:
         """One more token for every row without key-value slots: all is read again."""
         while waiting and len(active) < self.limit:
             active.append(waiting.popleft())
-        known = [row.known for row in active]
-        width = max(len(k) for k in known)
-        ids = torch.zeros((len(known), width), dtype=torch.long)
-        for row, k in enumerate(known):
-            ids[row, : len(k)] = torch.tensor(k)
-        last = torch.tensor([row * width + len(k) - 1 for row, k in enumerate(known)])
-        device = self.network.device
-        logits = self.network.select_logits(ids.to(device), last.to(device), use_cache=False)
-        return None, logits.argmax(dim=1).tolist()
+        ids, last = self._padded([row.known for row in active])
+        logits, _ = self.network.trunk(ids, last, header=None, keep=False)
+        return None, logits.best()
 
-    def _read(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Slots, list[int]]:
-        """Read prompts, padded on the left; the first token that follows each."""
-        width = max(len(p) for p in prompts)
-        ids = torch.zeros((len(prompts), width), dtype=torch.long)
-        for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        starts = torch.tensor([width - len(p) for p in prompts], device=self.network.device)
-        slots = Slots.empty(starts)
-        logits = self.network.extend(ids.to(self.network.device), slots)
-        return slots, logits.argmax(dim=1).tolist()
+    def _read(
+        self, prompts: Sequence[tuple[int, ...]], header: Header | None
+    ) -> tuple[Slots, list[int]]:
+        """Read prompts after ``header``; the first token that follows each."""
+        known = len(header.ids) if header else 0
+        parts = [p[known:] for p in prompts]
+        ids, last = self._padded(parts)
+        logits, slots = self.network.trunk(ids, last, header=header, keep=True)
+        assert slots is not None
+        slots.align([len(p) for p in parts])
+        return slots, logits.best()
+
+    def _padded(self, rows: Sequence[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows padded on the right, and the flat position of the last token of each."""
+        width = max(len(r) for r in rows)
+        ids = torch.zeros((len(rows), width), dtype=torch.long)
+        for number, row in enumerate(rows):
+            ids[number, : len(row)] = torch.tensor(row)
+        last = torch.tensor([n * width + len(r) - 1 for n, r in enumerate(rows)])
+        return ids.to(self.network.device), last.to(self.network.device)
 
     def _retreat(
         self, waiting: deque[_Row], active: list[_Row], error: BaseException

@@ -1,7 +1,7 @@
-"""Find out, before the first request, how an architecture wants to be told of padding.
+"""Find out, before the first request, how a model can be run, and which way is fastest.
 
 Architectures differ in what they do with masks and positions, and remote code may do anything.
-So each way is tried on a few random tokens against a plain pass over one row without cache, mask
+So each way is tried on a few random tokens against plain passes over one row without cache, mask
 or padding, and the fastest way that agrees is used.
 """
 
@@ -12,35 +12,48 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness_hf.batching import LOG
-from harness_hf.network import inference
-from harness_hf.slots import Slots
+from harness_hf.lean import LeanNetwork
+from harness_hf.network import MaskStyle, TransformersNetwork, inference, read_header
+from harness_hf.parts import take_apart
 
 if TYPE_CHECKING:
-    from harness_hf.network import MaskStyle, Network
+    from collections.abc import Sequence
 
-LENGTHS = (9, 4, 7)
+    from harness_hf.network import Network
+
+LENGTHS = (9, 5, 7)
+HEADER = 3
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
 HALF_TOLERANCE = 0.15
 WINDOWED = {"sliding_attention", "chunked_attention"}
 
 
-def choose_mask_style(network: Network) -> None:
-    """Set ``network.mask_style`` to the first way that agrees with plain passes.
+def choose_network(model: Any, device: torch.device, *, most: int | None, lean: bool) -> Network:
+    """Return the fastest network that agrees with plain passes of ``model``.
 
-    ``none`` is left where none does: rows are then recomputed from their beginning at each token.
+    ``most`` is how many positions will be used. Without ``lean`` only transformers' own modules
+    are considered.
     """
+    plain = TransformersNetwork(model, device)
     with inference():
-        rows = _random_rows(network)
-        expected = torch.cat([_plain(network, row) for row in rows])
+        rows = _random_rows(plain.embedded, device)
+        expected = torch.cat([_plain(plain, row) for row in rows])
+        decoder = take_apart(model, most=most) if lean else None
+        if decoder is not None:
+            fast = LeanNetwork(decoder, device)
+            if _agrees(fast, rows, expected, plain.dtype):
+                return fast
+            LOG.info("%s: the lean pass differs, using the modules", type(model).__name__)
         styles: tuple[MaskStyle, ...] = ("dense", "padding")
-        if _has_window(network.model.config):
+        if _has_window(model.config):
             styles = ("padding",)
         for style in styles:
-            network.mask_style = style
-            if _agrees(network, rows, expected):
-                return
-    network.mask_style = "none"
-    LOG.info("%s takes no key-value slots: generation recomputes", type(network.model).__name__)
+            plain.mask_style = style
+            if _agrees(plain, rows, expected, plain.dtype):
+                return plain
+    plain.mask_style = "none"
+    LOG.info("%s takes no key-value slots: generation recomputes", type(model).__name__)
+    return plain
 
 
 def _has_window(config: Any) -> bool:
@@ -52,33 +65,88 @@ def _has_window(config: Any) -> bool:
     return bool(getattr(text, "sliding_window", None) or getattr(text, "attention_types", None))
 
 
-def _random_rows(network: Network) -> list[torch.Tensor]:
+def _random_rows(vocabulary: int, device: torch.device) -> list[torch.Tensor]:
+    """Rows of different lengths that begin with the same ``HEADER`` tokens."""
     draw = torch.Generator().manual_seed(0)
-    rows = [torch.randint(network.vocabulary, (n,), generator=draw) for n in LENGTHS]
-    return [row.to(network.device) for row in rows]
+    rows = [torch.randint(vocabulary, (n,), generator=draw) for n in LENGTHS]
+    for row in rows:
+        row[:HEADER] = rows[0][:HEADER]
+    return [row.to(device) for row in rows]
 
 
-def _plain(network: Network, row: torch.Tensor) -> torch.Tensor:
+def _plain(network: TransformersNetwork, row: torch.Tensor) -> torch.Tensor:
     last = torch.tensor([len(row) - 1], device=network.device)
-    return network.select_logits(row[None, :], last, use_cache=False)
+    logits, _ = network.trunk(row[None, :], last, header=None, keep=False)
+    return logits.table()
 
 
-def _agrees(network: Network, rows: list[torch.Tensor], expected: torch.Tensor) -> bool:
-    """Read all but the last token of each row padded on the left, then the last from slots."""
-    width = max(len(row) for row in rows) - 1
-    ids = torch.zeros((len(rows), width), dtype=torch.long, device=network.device)
-    for place, row in enumerate(rows):
-        ids[place, width - len(row) + 1 :] = row[:-1]
-    starts = torch.tensor([width - len(row) + 1 for row in rows], device=network.device)
-    slots = Slots.empty(starts)
-    last = torch.stack([row[-1:] for row in rows])
-    try:
-        network.extend(ids, slots)
-        found = network.extend(last, slots)
-    except Exception:  # a way that an architecture does not know fails in any manner
-        return False
-    if slots.end != width + 1:
-        return False
-    scale = float(expected.std())
-    tolerance = TOLERANCE.get(network.dtype, HALF_TOLERANCE) * max(scale, 1e-6)
-    return bool((found - expected).abs().max() <= tolerance)
+def _agrees(
+    network: Network, rows: Sequence[torch.Tensor], expected: torch.Tensor, dtype: torch.dtype
+) -> bool:
+    """Whether every way of reading ``rows`` ends with the ``expected`` logits."""
+    tolerance = TOLERANCE.get(dtype, HALF_TOLERANCE) * max(float(expected.std()), 1e-6)
+    ways = [_stepwise(0)]
+    if network.shares:
+        ways += [_stepwise(HEADER), _branching]
+    for way in ways:
+        try:
+            found = way(network, rows)
+        except Exception:  # a way that an architecture does not know fails in any manner
+            return False
+        # not <=, which NaN must not pass
+        if not bool((found - expected).abs().max() <= tolerance):
+            return False
+    return True
+
+
+def _stepwise(header_length: int) -> Any:
+    """Read all but the last token of each row padded, then the last one from slots."""
+
+    def way(network: Network, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+        known = tuple(rows[0][:header_length].tolist())
+        header = read_header(network, known) if known else None
+        parts = [row[header_length:-1] for row in rows]
+        ids = torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True)
+        nothing = torch.zeros(1, dtype=torch.long, device=network.device)
+        _, slots = network.trunk(ids, nothing, header=header, keep=True)
+        assert slots is not None
+        slots.align([len(p) for p in parts])
+        order = torch.tensor([2, 0, 1], device=network.device)
+        slots.keep(order)
+        last = torch.stack([row[-1:] for row in rows]).index_select(0, order)
+        found = network.step(last, slots).table()
+        back = torch.empty_like(found)
+        back[order] = found
+        return back
+
+    return way
+
+
+def _branching(network: Network, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Read all rows as branches of one trunk, their common beginning."""
+    header = read_header(network, tuple(rows[0][:1].tolist()))
+    trunk = rows[0][None, 1:HEADER]
+    nothing = torch.zeros(1, dtype=torch.long, device=network.device)
+    _, slots = network.trunk(trunk, nothing, header=header, keep=True)
+    assert slots is not None
+    branches = [row[HEADER:] for row in rows]
+    total = sum(len(b) for b in branches)
+    before = HEADER - 1
+    seen = torch.zeros((1, total, before + total), dtype=torch.bool, device=network.device)
+    seen[:, :, :before] = True
+    at = 0
+    for branch in branches:
+        end = at + len(branch)
+        block = torch.ones((len(branch), len(branch)), dtype=torch.bool, device=network.device)
+        seen[0, at:end, before + at : before + end] = block.tril()
+        at = end
+    ends = torch.tensor([len(b) for b in branches], device=network.device).cumsum(0) - 1
+    positions = torch.cat([torch.arange(HEADER, HEADER + len(b)) for b in branches])
+    logits = network.branch(
+        torch.cat(list(branches))[None, :],
+        ends,
+        positions=positions.to(network.device)[None, :],
+        seen=seen,
+        slots=slots,
+    )
+    return logits.table()

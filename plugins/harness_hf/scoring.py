@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
 from harness_hf.batching import batches, split_on_out_of_memory
-from harness_hf.network import inference
+from harness_hf.network import inference, read_header
+from harness_hf.sharing import Bundle, Cluster, bundles, clusters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness_hf.network import Network
+    from harness_hf.network import Logits, Network
+    from harness_hf.slots import Header
     from harness_hf.tokens import Window
-
-LOGIT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,61 +33,198 @@ class _Piece:
     window: Window
 
 
-def score_all(
-    network: Network, windows: Sequence[Sequence[Window]], *, rows: int | None, tokens: int
-) -> Iterator[tuple[int, Likelihood | None]]:
-    """Score each item's windows; yields ``(item, likelihood)`` as soon as all its windows are done.
+@dataclass
+class _Targets:
+    """Tokens to score: where their logits are, what they are, which text each belongs to."""
 
-    ``rows`` fixes the batch size, else ``tokens`` bounds rows times width of a batch. ``None``
-    instead of a likelihood: the item does not fit into memory even alone.
+    chosen: dict[int, int] = field(default_factory=dict)
+    places: list[int] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    owners: list[int] = field(default_factory=list)
+
+    def add(self, at: int, token: int, owner: int) -> None:
+        """``token`` of text ``owner`` is predicted at flat position ``at``."""
+        self.places.append(self.chosen.setdefault(at, len(self.chosen)))
+        self.tokens.append(token)
+        self.owners.append(owner)
+
+    def index(self, device: torch.device) -> torch.Tensor:
+        """The flat positions whose logits are needed, each once."""
+        return torch.tensor(list(self.chosen), dtype=torch.long, device=device)
+
+    def score(self, logits: Logits, sums: torch.Tensor, misses: torch.Tensor) -> None:
+        """Add log-probabilities to ``sums`` and tokens that were not the best to ``misses``."""
+        device = logits.rows.device
+        places = torch.tensor(self.places, device=device)
+        scored = logits.score(places, torch.tensor(self.tokens, device=device))
+        owners = torch.tensor(self.owners)
+        # float64: a document of thousands of tokens must not lose digits to the addition
+        sums.index_add_(0, owners, scored.logprobs.double().cpu())
+        misses.index_add_(0, owners, (~scored.greedy).long().cpu())
+
+
+class Scorer:
+    """Scores windows on one network.
+
+    ``rows`` fixes how many rows are computed together, else ``tokens`` bounds rows times width.
     """
-    pieces = [_Piece(owner=i, window=w) for i, ws in enumerate(windows) for w in ws if w.scored]
-    pieces.sort(key=lambda p: -len(p.window.ids))
-    left = [sum(1 for w in ws if w.scored) for ws in windows]
-    sums = [0.0] * len(windows)
-    greedy = [True] * len(windows)
-    failed = [False] * len(windows)
-    for item, count in enumerate(left):
-        if count == 0:
-            yield item, Likelihood(logprob=0.0, greedy=True)
-    for batch in batches(pieces, width=lambda p: len(p.window.ids), rows=rows, tokens=tokens):
-        for part, scored in split_on_out_of_memory(batch, lambda b: _score(network, b)):
-            for place, piece in enumerate(part):
-                item = piece.owner
-                left[item] -= 1
-                if scored is None:
-                    failed[item] = True
-                else:
-                    sums[item] += scored[place].logprob
-                    greedy[item] &= scored[place].greedy
-                if left[item] == 0:
-                    done = Likelihood(logprob=sums[item], greedy=greedy[item])
-                    yield item, None if failed[item] else done
 
+    def __init__(self, network: Network, *, rows: int | None, tokens: int) -> None:
+        """Make ready; ``run`` computes."""
+        self.network = network
+        self.rows = rows
+        self.tokens = tokens
 
-def _score(network: Network, batch: list[_Piece]) -> list[Likelihood]:
-    rows = [p.window for p in batch]
-    width = max(len(w.ids) for w in rows) - 1
-    ids = torch.zeros((len(rows), width), dtype=torch.long)
-    index: list[int] = []
-    targets: list[int] = []
-    for row, window in enumerate(rows):
-        length = len(window.ids) - 1
-        ids[row, :length] = torch.tensor(window.ids[:-1])
-        index.extend(range(row * width + length - window.scored, row * width + length))
-        targets.extend(window.ids[-window.scored :])
-    ids = ids.to(network.device)
-    with inference():
-        scored = network.score(
-            ids,
-            torch.tensor(index, device=network.device),
-            torch.tensor(targets, device=network.device),
+    def run(self, windows: Sequence[Sequence[Window]]) -> Iterator[tuple[int, Likelihood | None]]:
+        """Yield ``(item, likelihood)`` as soon as all windows of an item are done.
+
+        ``None`` instead of a likelihood: no memory for it, even alone.
+        """
+        pieces = [_Piece(owner=i, window=w) for i, ws in enumerate(windows) for w in ws if w.scored]
+        left = [sum(1 for w in ws if w.scored) for ws in windows]
+        totals: list[Likelihood | None] = [Likelihood(logprob=0.0, greedy=True) for _ in windows]
+        for item, count in enumerate(left):
+            if count == 0:
+                yield item, totals[item]
+        for number, found in self._score_all([p.window for p in pieces]):
+            item = pieces[number].owner
+            left[item] -= 1
+            total = totals[item]
+            totals[item] = (
+                None
+                if found is None or total is None
+                else Likelihood(
+                    logprob=total.logprob + found.logprob, greedy=total.greedy and found.greedy
+                )
+            )
+            if left[item] == 0:
+                yield item, totals[item]
+
+    def _score_all(self, windows: Sequence[Window]) -> Iterator[tuple[int, Likelihood | None]]:
+        for cluster, rows in self._plan(windows):
+            header: Header | None = None
+            if cluster.header:
+                with inference():
+                    header = read_header(self.network, cluster.header)
+            known = len(cluster.header)
+
+            def width(bundle: Bundle, known: int = known) -> int:
+                return _width(bundle, windows, known)
+
+            def compute(part: list[Bundle], header: Header | None = header) -> list[Likelihood]:
+                with inference():
+                    return self._score(part, windows, header)
+
+            rows.sort(key=width, reverse=True)
+            for batch in batches(rows, width=width, rows=self.rows, tokens=self.tokens):
+                for part, scored in split_on_out_of_memory(batch, compute):
+                    members = [m for bundle in part for m in bundle.members]
+                    if scored is None:
+                        yield from ((m, None) for m in members)
+                    else:
+                        yield from zip(members, scored, strict=True)
+
+    def _plan(self, windows: Sequence[Window]) -> Iterator[tuple[Cluster, list[Bundle]]]:
+        texts = [w.ids for w in windows]
+        if not texts:
+            return
+        if not self.network.shares:
+            alone = [Bundle(trunk=len(t) - 1, members=(n,)) for n, t in enumerate(texts)]
+            yield Cluster(header=(), members=tuple(range(len(texts)))), alone
+            return
+        # the last token before the first scored one is read with the row: it predicts
+        limits = [len(w.ids) - w.scored - 1 for w in windows]
+        for cluster in clusters(texts, limits=limits):
+            yield cluster, bundles(texts, cluster.members, header=len(cluster.header))
+
+    def _score(
+        self, part: list[Bundle], windows: Sequence[Window], header: Header | None
+    ) -> list[Likelihood]:
+        """Likelihoods of all members of ``part``, bundle by bundle."""
+        known = len(header.ids) if header else 0
+        members = [m for bundle in part for m in bundle.members]
+        sums = torch.zeros(len(members), dtype=torch.float64)
+        misses = torch.zeros(len(members), dtype=torch.long)
+        width = max(b.trunk for b in part) - known
+        branches = any(len(windows[m].ids) - 1 > b.trunk for b in part for m in b.members)
+        ids = torch.zeros((len(part), width), dtype=torch.long)
+        targets = _Targets()
+        owner = 0
+        for row, bundle in enumerate(part):
+            text = windows[bundle.members[0]].ids
+            ids[row, : bundle.trunk - known] = torch.tensor(text[known : bundle.trunk])
+            for member in bundle.members:
+                window = windows[member]
+                first = len(window.ids) - window.scored
+                for at in range(first, min(len(window.ids), bundle.trunk + 1)):
+                    targets.add(row * width + at - 1 - known, window.ids[at], owner)
+                owner += 1
+        device = self.network.device
+        logits, slots = self.network.trunk(
+            ids.to(device), targets.index(device), header=header, keep=branches
         )
-    counts = [w.scored for w in rows]
-    # summed in float64: a document of thousands of tokens must not lose digits to the addition
-    logprobs = torch.split(scored.logprobs.double().cpu(), counts)
-    greedy = torch.split(scored.greedy.cpu(), counts)
-    return [
-        Likelihood(logprob=float(lp.sum()), greedy=bool(g.all()))
-        for lp, g in zip(logprobs, greedy, strict=True)
-    ]
+        if targets.tokens:
+            targets.score(logits, sums, misses)
+        if branches:
+            assert slots is not None
+            packed = _Packed.of(part, windows, known=known, width=width)
+            found = self.network.branch(
+                packed.ids.to(device),
+                packed.targets.index(device),
+                positions=packed.positions.to(device),
+                seen=packed.seen.to(device),
+                slots=slots,
+            )
+            packed.targets.score(found, sums, misses)
+        return [
+            Likelihood(logprob=float(s), greedy=int(m) == 0)
+            for s, m in zip(sums, misses, strict=True)
+        ]
+
+
+def _width(bundle: Bundle, windows: Sequence[Window], known: int) -> int:
+    """Tokens that a bundle's row reads after the header."""
+    branches = sum(len(windows[m].ids) - 1 - bundle.trunk for m in bundle.members)
+    return bundle.trunk - known + branches
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Packed:
+    """The branches of each row one after the other, each seeing its trunk and itself."""
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    seen: torch.Tensor
+    targets: _Targets
+
+    @classmethod
+    def of(
+        cls, part: list[Bundle], windows: Sequence[Window], *, known: int, width: int
+    ) -> _Packed:
+        """Pack the branches of ``part`` behind trunks padded to ``width``."""
+        long = max(sum(len(windows[m].ids) - 1 - b.trunk for m in b.members) for b in part)
+        ids = torch.zeros((len(part), long), dtype=torch.long)
+        positions = torch.zeros((len(part), long), dtype=torch.long)
+        seen = torch.zeros((len(part), long, width + long), dtype=torch.bool)
+        # what is padding sees itself, so that no softmax is over nothing
+        seen[:, torch.arange(long), width + torch.arange(long)] = True
+        targets = _Targets()
+        owner = 0
+        for row, bundle in enumerate(part):
+            at = 0
+            seen[row, :, : bundle.trunk - known] = True
+            for member in bundle.members:
+                window = windows[member]
+                branch = window.ids[bundle.trunk : -1]
+                end = at + len(branch)
+                ids[row, at:end] = torch.tensor(branch)
+                positions[row, at:end] = torch.arange(bundle.trunk, bundle.trunk + len(branch))
+                block = torch.ones((len(branch), len(branch)), dtype=torch.bool).tril()
+                seen[row, at:end, width + at : width + end] = block
+                first = max(len(window.ids) - window.scored, bundle.trunk + 1)
+                for place in range(first, len(window.ids)):
+                    flat = row * long + at + place - 1 - bundle.trunk
+                    targets.add(flat, window.ids[place], owner)
+                at = end
+                owner += 1
+        return cls(ids=ids, positions=positions, seen=seen, targets=targets)

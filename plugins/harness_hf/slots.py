@@ -1,57 +1,170 @@
 """Key-value slots: keys and values of several rows in buffers that leave room to grow.
 
 transformers' own dynamic cache copies all keys and values at every token; here a token is written
-into the next free slot. All rows end at the same slot; a row begins at ``starts[row]``, and what
-lies before is to be masked. Rows can be dropped and added between steps.
+into the next free slot. All rows end at the same slot; the text of a row begins at
+``starts[row]``, and what lies before is to be masked. Rows leave and join between steps.
+
+Rows may go on from one common header (the worked examples of a task), whose keys and values were
+computed once. It lies either in the first ``base`` slots of every row, or apart (``header``, with
+``base`` 0) for a network that can attend to it without a copy per row.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 GROWTH = 64
 
 
-@lru_cache(maxsize=1)
-def _layer_class() -> type[Any]:
-    """The cache layer class; made on demand, since it derives from transformers' own."""
-    from transformers.cache_utils import DynamicLayer
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """Keys and values [heads, length, size] of a text that rows go on from, layer by layer."""
 
-    class SlotLayer(DynamicLayer):  # type: ignore[misc,unused-ignore]
-        """One layer's keys and values [rows, heads, capacity, size], ``length`` of them in use."""
+    ids: tuple[int, ...]
+    keys: tuple[torch.Tensor, ...]
+    values: tuple[torch.Tensor, ...]
 
-        def __init__(self, **_: Any) -> None:
-            super().__init__()
-            self.length = 0
 
-        def update(
-            self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            end = self.length + key_states.shape[2]
-            if self.length == 0:
-                self.is_initialized = True
-                self.dtype, self.device = key_states.dtype, key_states.device
-                self.keys = _room(key_states, key_states.shape[0], end)
-                self.values = _room(value_states, value_states.shape[0], end)
-            elif end > self.keys.shape[2]:
-                self.keys = _regrown(self.keys, self.length, end)
-                self.values = _regrown(self.values, self.length, end)
-            self.keys[:, :, self.length : end] = key_states
-            self.values[:, :, self.length : end] = value_states
-            self.length = end
-            return self.keys[:, :, :end], self.values[:, :, :end]
+@dataclass
+class Slots:
+    """Buffers [rows, heads, capacity, size] per layer, of which ``length`` slots are in use."""
 
-        def get_seq_length(self) -> int:
-            return self.length
+    starts: torch.Tensor
+    header: Header | None = None
+    base: int = 0
+    length: int = 0
+    keys: list[torch.Tensor] = field(default_factory=list)
+    values: list[torch.Tensor] = field(default_factory=list)
+    _bias: torch.Tensor | None = None
 
-        def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-            return self.length + query_length, 0
+    @classmethod
+    def over(cls, header: Header | None, rows: int, device: torch.device, *, apart: bool) -> Slots:
+        """Slots for ``rows`` rows that go on from ``header``, kept apart or copied to each."""
+        if header is None or apart:
+            return cls(starts=torch.zeros(rows, dtype=torch.long, device=device), header=header)
+        base = len(header.ids)
+        slots = cls(
+            starts=torch.full((rows,), base, dtype=torch.long, device=device),
+            header=header,
+            base=base,
+            length=base,
+        )
+        for mine, theirs in ((slots.keys, header.keys), (slots.values, header.values)):
+            for part in theirs:
+                buffer = _room(part[None], rows, base)
+                buffer[:, :, :base] = part
+                mine.append(buffer)
+        return slots
 
-    return SlotLayer
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.starts)
+
+    @property
+    def header_length(self) -> int:
+        """How many tokens come before the first own slot."""
+        return len(self.header.ids) if self.header else 0
+
+    def next_positions(self) -> torch.Tensor:
+        """The position in its text [rows] of the token that each row reads next."""
+        return self.length - self.starts + self.header_length
+
+    def write(
+        self, layer: int, keys: torch.Tensor, values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put new keys and values [rows, heads, new, size] behind the slots in use.
+
+        Returns those of all slots, the new ones included. ``length`` moves when all layers have
+        written: see :meth:`advance`.
+        """
+        end = self.length + keys.shape[2]
+        for buffers, new in ((self.keys, keys), (self.values, values)):
+            if layer == len(buffers):
+                buffers.append(_room(new, new.shape[0], end))
+            elif end > buffers[layer].shape[2]:
+                buffers[layer] = _regrown(buffers[layer], self.length, end)
+            buffers[layer][:, :, self.length : end] = new
+        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+
+    def advance(self, count: int) -> None:
+        """Say that all layers have written ``count`` more slots."""
+        self.length += count
+
+    def bias(self, width: int, dtype: torch.dtype) -> torch.Tensor:
+        """What to add to attention scores [rows, 1, 1, width]: very little where a row has no
+        text yet, else nothing."""
+        if self._bias is None or self._bias.shape[-1] < width:
+            places = torch.arange(width + GROWTH, device=self.starts.device)[None, :]
+            hidden = (places >= self.base) & (places < self.starts[:, None])
+            bias = torch.zeros(hidden.shape, dtype=dtype, device=self.starts.device)
+            self._bias = bias.masked_fill_(hidden, torch.finfo(dtype).min)[:, None, None, :]
+        return self._bias[..., :width]
+
+    def align(self, lengths: Sequence[int]) -> None:
+        """Move rows that were padded on the right so that all end at the last slot."""
+        width = max(lengths)
+        if min(lengths) == width:
+            self.length = self.base + width
+            return
+        gaps = torch.tensor([width - n for n in lengths], device=self.starts.device)
+        places = torch.arange(width, device=self.starts.device)[None, :] - gaps[:, None]
+        places = places.clamp_(min=0) + self.base
+        for buffers in (self.keys, self.values):
+            for layer, old in enumerate(buffers):
+                rows, heads, _, size = old.shape
+                index = places[:, None, :, None].expand(rows, heads, width, size)
+                moved = old.gather(2, index)
+                old[:, :, self.base : self.base + width] = moved
+                buffers[layer] = old
+        self.starts = self.base + gaps
+        self.length = self.base + width
+        self._bias = None
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Keep ``rows`` (indices) only, and drop leading slots that none of them uses."""
+        starts = self.starts.index_select(0, rows)
+        unused = int(starts.min()) - self.base
+        length = self.length - unused
+        for buffers in (self.keys, self.values):
+            for layer, old in enumerate(buffers):
+                new = _room(old, len(rows), length)
+                if self.base:
+                    new[:, :, : self.base] = old[:1, :, : self.base]
+                own = old[:, :, self.base + unused : self.length]
+                new[:, :, self.base : length] = own.index_select(0, rows)
+                buffers[layer] = new
+        self.starts = starts - unused
+        self.length = length
+        self._bias = None
+
+    def append(self, other: Slots) -> None:
+        """Add the rows of ``other``, which go on from the same header, so that all end together."""
+        end = max(self.length, other.length)
+        count = self.rows
+        for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
+            for layer, (one, two) in enumerate(zip(mine, theirs, strict=True)):
+                new = _room(one, count + other.rows, end)
+                if self.base:
+                    new[:, :, : self.base] = one[:1, :, : self.base]
+                for rows, old, length in (
+                    (slice(None, count), one, self.length),
+                    (slice(count, None), two, other.length),
+                ):
+                    own = old[:, :, self.base : length]
+                    new[rows, :, end - own.shape[2] : end] = own
+                mine[layer] = new
+        self.starts = torch.cat(
+            [self.starts + (end - self.length), other.starts + (end - other.length)]
+        )
+        self.length = end
+        self._bias = None
 
 
 def _room(like: torch.Tensor, rows: int, needed: int) -> torch.Tensor:
@@ -67,73 +180,3 @@ def _regrown(old: torch.Tensor, used: int, needed: int) -> torch.Tensor:
     new = _room(old, old.shape[0], needed)
     new[:, :, :used] = old[:, :, :used]
     return new
-
-
-@dataclass
-class Slots:
-    """The slots of all layers. ``starts`` [rows] is where each row's text begins."""
-
-    cache: Any
-    starts: torch.Tensor
-
-    @classmethod
-    def empty(cls, starts: torch.Tensor) -> Slots:
-        """No slots yet, for rows whose text will begin at ``starts``."""
-        from transformers.cache_utils import Cache
-
-        return cls(cache=Cache(layer_class_to_replicate=_layer_class()), starts=starts)
-
-    @property
-    def end(self) -> int:
-        """How many slots are in use."""
-        return int(self.cache.layers[0].length) if self.cache.layers else 0
-
-    def keep(self, rows: torch.Tensor) -> None:
-        """Keep ``rows`` (indices) only, and drop leading slots that none of them uses."""
-        starts = self.starts.index_select(0, rows)
-        unused = int(starts.min())
-        for layer in self.cache.layers:
-            length = layer.length - unused
-            for name in ("keys", "values"):
-                old = getattr(layer, name)
-                new = _room(old, len(rows), length)
-                new[:, :, :length] = old[:, :, unused : layer.length].index_select(0, rows)
-                setattr(layer, name, new)
-            layer.length = length
-        self.starts = starts - unused
-
-    def append(self, other: Slots) -> None:
-        """Add the rows of ``other``, so that all end at the same slot."""
-        end = max(self.end, other.end)
-        moves = (end - self.end, end - other.end)
-        count = len(self.starts)
-        for mine, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
-            for name in ("keys", "values"):
-                one, two = getattr(mine, name), getattr(theirs, name)
-                new = _room(one, count + len(other.starts), end)
-                new[:count, :, moves[0] : end] = one[:, :, : mine.length]
-                new[count:, :, moves[1] : end] = two[:, :, : theirs.length]
-                setattr(mine, name, new)
-            mine.length = end
-        self.starts = torch.cat([self.starts + moves[0], other.starts + moves[1]])
-
-    def spread(self, starts: torch.Tensor, *, until: int) -> Slots:
-        """Copy this single row's slots to rows whose text begins at ``starts`` [rows].
-
-        Each new row holds the beginning of the text in the slots from its start up to ``until``.
-        """
-        new = Slots.empty(starts)
-        places = torch.arange(until, device=starts.device)[None, :] - starts[:, None]
-        places = places.clamp_(min=0, max=self.end - 1)
-        for layer in self.cache.layers:
-            copy = _layer_class()()
-            copy.is_initialized = True
-            copy.dtype, copy.device = layer.dtype, layer.device
-            for name in ("keys", "values"):
-                old = getattr(layer, name)
-                buffer = _room(old, len(starts), until)
-                buffer[:, :, :until] = old[0][:, places].transpose(0, 1)
-                setattr(copy, name, buffer)
-            copy.length = until
-            new.cache.layers.append(copy)
-        return new

@@ -1,0 +1,201 @@
+"""The same forward pass with less overhead, for decoders built of the usual parts.
+
+A step of a small model takes less time in arithmetic than in the calls around it: transformers'
+modules spend some hundred microseconds per layer on hooks, masks and cache objects. For the
+architectures known here the weights are taken out of the modules (not copied, but for joining
+those that multiply the same input) and applied directly. Attention to a common header happens
+without a copy of its keys per row. Whether the results are those of the modules is tried before
+use, see :mod:`harness_hf.probe`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from harness_hf.network import Logits, additive, causal_behind
+from harness_hf.slots import Slots
+
+if TYPE_CHECKING:
+    from harness_hf.parts import Decoder, Layer
+    from harness_hf.slots import Header
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """One pass: how queries and keys turn, what is hidden from them, where keys and values go.
+
+    ``mask`` is added to attention scores; ``None``: causal. It covers the header too, but in a
+    ``step``. Without ``keep`` nothing is written to the slots.
+    """
+
+    turn: tuple[torch.Tensor, torch.Tensor]
+    mask: torch.Tensor | None
+    slots: Slots
+    keep: bool
+    step: bool
+
+
+class LeanNetwork:
+    """A :class:`harness_hf.parts.Decoder` behind :class:`harness_hf.network.Network`."""
+
+    shares = True
+    keeps = True
+
+    def __init__(self, decoder: Decoder, device: torch.device) -> None:
+        """Wrap weights that are on ``device`` already."""
+        self.decoder = decoder
+        self.device = device
+
+    @property
+    def embedded(self) -> int:
+        """How many token ids the model can read."""
+        return int(self.decoder.embedding.shape[0])
+
+    def trunk(
+        self, ids: torch.Tensor, index: torch.Tensor, *, header: Header | None, keep: bool
+    ) -> tuple[Logits, Slots | None]:
+        """See :meth:`harness_hf.network.Network.trunk`."""
+        rows, width = ids.shape
+        slots = Slots.over(header, rows, self.device, apart=True)
+        before = slots.header_length
+        positions = torch.arange(before, before + width, device=self.device)[None, :]
+        mask = None
+        if header is not None:
+            mask = additive(causal_behind(before, width, self.device), self.decoder.dtype)
+        hidden = self._run(ids, self._reading(positions, mask, slots, keep=keep))
+        slots.advance(width)
+        return self._logits(hidden, index), slots if keep else None
+
+    def step(self, ids: torch.Tensor, slots: Slots) -> Logits:
+        """See :meth:`harness_hf.network.Network.step`."""
+        mask = slots.bias(slots.length + 1, self.decoder.dtype)
+        positions = slots.next_positions()[:, None]
+        hidden = self._run(ids, self._reading(positions, mask, slots, step=True))
+        slots.advance(1)
+        return self._logits(hidden, None)
+
+    def branch(
+        self,
+        ids: torch.Tensor,
+        index: torch.Tensor,
+        *,
+        positions: torch.Tensor,
+        seen: torch.Tensor,
+        slots: Slots,
+    ) -> Logits:
+        """See :meth:`harness_hf.network.Network.branch`."""
+        if slots.header is not None:
+            header = seen.new_ones((*seen.shape[:2], slots.header_length))
+            seen = torch.cat([header, seen], dim=2)
+        mask = additive(seen, self.decoder.dtype)[:, None]
+        return self._logits(self._run(ids, self._reading(positions, mask, slots)), index)
+
+    def _reading(
+        self,
+        positions: torch.Tensor,
+        mask: torch.Tensor | None,
+        slots: Slots,
+        *,
+        keep: bool = True,
+        step: bool = False,
+    ) -> _Reading:
+        turn = self.decoder.rotation(positions)
+        return _Reading(turn=turn, mask=mask, slots=slots, keep=keep, step=step)
+
+    def _logits(self, hidden: torch.Tensor, index: torch.Tensor | None) -> Logits:
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        if index is not None:
+            flat = flat.index_select(0, index)
+        rows = self.decoder.final_norm(flat)
+        return Logits(rows=rows, head=self.decoder.head, vocabulary=self.decoder.vocabulary)
+
+    def _run(self, ids: torch.Tensor, reading: _Reading) -> torch.Tensor:
+        """Hidden states [rows, width, size] before the final norm."""
+        x = self.decoder.embed(ids)
+        for number, layer in enumerate(self.decoder.layers):
+            attended = self._attend(layer, number, layer.norm1(x), reading)
+            if layer.parallel:
+                x = x + attended + layer.feed(layer.norm2(x))
+            else:
+                x = x + attended
+                x = x + layer.feed(layer.norm2(x))
+        return x
+
+    def _attend(
+        self, layer: Layer, number: int, h: torch.Tensor, reading: _Reading
+    ) -> torch.Tensor:
+        rows, width, _ = h.shape
+        query, key, value = layer.project(h, reading.turn)
+        slots = reading.slots
+        if reading.keep:
+            key, value = slots.write(number, key, value)
+        header = slots.header
+        if header is None:
+            mixed = self._plain(layer, query, key, value, reading.mask)
+        elif reading.step:
+            before = (header.keys[number], header.values[number])
+            mixed = self._beside_header(layer, query, (key, value), before, reading.mask)
+        else:
+            key = torch.cat([header.keys[number].expand(rows, -1, -1, -1), key], dim=2)
+            value = torch.cat([header.values[number].expand(rows, -1, -1, -1), value], dim=2)
+            mixed = self._plain(layer, query, key, value, reading.mask)
+        return layer.output(mixed.transpose(1, 2).reshape(rows, width, -1))
+
+    def _plain(
+        self,
+        layer: Layer,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Attention [rows, heads, width, size] by PyTorch's own kernel."""
+        rows, heads, width, size = query.shape
+        groups = key.shape[1]
+        if width == 1 and heads != groups:  # heads that share keys become queries
+            query = query.reshape(rows, groups, heads // groups, size)
+            mixed = functional.scaled_dot_product_attention(
+                query, key, value, attn_mask=mask, scale=layer.scale
+            )
+            return mixed.reshape(rows, heads, 1, size)
+        return functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            is_causal=mask is None and width > 1,
+            scale=layer.scale,
+            enable_gqa=heads != groups,
+        )
+
+    def _beside_header(
+        self,
+        layer: Layer,
+        query: torch.Tensor,
+        own: tuple[torch.Tensor, torch.Tensor],
+        before: tuple[torch.Tensor, torch.Tensor],
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Attention of one query per row to the header, read once for all rows, and to its own.
+
+        ``own`` are keys and values [rows, key heads, slots, size], ``before`` those of the header
+        [key heads, length, size]. One softmax goes over the scores of both.
+        """
+        rows, heads, _, size = query.shape
+        groups, length, _ = before[0].shape
+        each = heads // groups
+        query = query.reshape(rows, groups, each, size) * layer.scale
+        together = query.transpose(0, 1).reshape(groups, rows * each, size)
+        shared = torch.bmm(together, before[0].transpose(1, 2))
+        scores = query @ own[0].transpose(2, 3)
+        if mask is not None:
+            scores = scores + mask
+        shared = shared.view(groups, rows, each, length).transpose(0, 1)
+        weights = torch.cat([shared, scores], dim=-1).softmax(dim=-1)
+        first = weights[..., :length].transpose(0, 1).reshape(groups, rows * each, length)
+        mixed = torch.bmm(first, before[1]).view(groups, rows, each, size).transpose(0, 1)
+        return (mixed + weights[..., length:] @ own[1]).reshape(rows, heads, 1, size)
