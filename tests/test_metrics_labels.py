@@ -64,6 +64,26 @@ def test_matthews_stays_within_bounds_in_every_resample() -> None:
     assert low < value(scorer.metric, stats) < high
 
 
+# The examples in the documentation of Hugging Face's evaluate (a7dd3383), metrics/f1.
+DOCUMENTED = [
+    ("021001", "012012", "macro", 0.27),
+    ("021001", "012012", "micro", 0.33),
+    ("021001", "012012", "weighted", 0.27),
+]
+
+
+@pytest.mark.parametrize(("predicted", "gold", "average", "wanted"), DOCUMENTED)
+def test_documented_f1_examples(predicted: str, gold: str, average: str, wanted: float) -> None:
+    pairs = list(zip(predicted, gold, strict=True))
+    assert round(scored(label_f1("012", average), pairs) / 100, 2) == wanted
+
+
+def test_documented_f1_of_one_label() -> None:
+    pairs = list(zip("00110", "01010", strict=True))
+    assert scored(label_f1("01", positive="1"), pairs) == 50.0
+    assert round(scored(label_f1("01", positive="0"), pairs) / 100, 2) == 0.67
+
+
 def test_an_answer_that_is_no_label_only_costs_recall() -> None:
     scorer = label_f1(("yes", "no"), "micro")
     assert scorer.stats("perhaps", "yes") == (0.0, 0.0, 1.0)

@@ -87,6 +87,17 @@ def test_the_conlleval_sample_by_type(shared: Path) -> None:
     assert f"accuracy:  {accuracy:.2f}%" in text
 
 
+def test_seqeval_own_case_of_averages(shared: Path) -> None:
+    cases = json.loads((shared / "data" / "vectors" / "seqeval_test_v1.json").read_text())
+    case = next(case for case in cases if case["test"] == "test_average_scores")
+    (gold,), (ours,) = case["inputs"]["y_true"], case["inputs"]["y_pred"]
+    report = entity_report([(spans_from_tags(ours, "iob2"), spans_from_tags(gold, "iob2"))])
+    for average, wanted in case["parametrize"][0][1]:
+        row = getattr(report, average)
+        got = [row.precision, row.recall, row.f1]
+        assert [round(x / 100, 2) for x in got] + [row.support] == wanted
+
+
 def test_stored_statistics_give_the_same_report() -> None:
     gold = [[("PER", 0, 1), ("LOC", 2, 4)], [("PER", 1, 3)]]
     ours = [[("PER", 0, 1), ("LOC", 2, 3)], []]

@@ -137,6 +137,16 @@ def test_chinese_is_scored_by_characters() -> None:
     assert measured("rougeL", "今日天气很好。", "今天天气好") == 0.0
 
 
+def test_the_best_of_several_references_counts() -> None:
+    # The example in the documentation of Hugging Face's evaluate (a7dd3383), metrics/rouge.
+    references = [["hello", "there"], ["general kenobi", "general yoda"]]
+    pairs = list(zip(["hello there", "general kenobi"], references, strict=True))
+    for kind, wanted in (("rouge1", 0.8333), ("rouge2", 0.5), ("rougeLsum", 0.8333)):
+        scorer = rouge(kind)
+        got = value(scorer.metric, [scorer.stats(*pair) for pair in pairs])
+        assert round(got / 100, 4) == wanted
+
+
 def test_an_unknown_kind_or_tokenizer_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"Unknown kind of ROUGE 'rougel'. Did you mean 'rougeL'"):
         rouge("rougel")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
 from harness.metrics import bleu, chrf, ter, value
 
 if TYPE_CHECKING:
@@ -126,17 +127,26 @@ CORPUS = st.lists(st.tuples(SEGMENT, SEGMENT, SEGMENT), min_size=1, max_size=6)
     smooth=st.sampled_from(["exp", "none", "floor", "add-k"]),
     effective=st.booleans(),
     lowercase=st.booleans(),
+    tokenize=st.sampled_from(["13a", "intl", "zh", "char", "none"]),
 )
 def test_bleu_of_random_corpora_equals_sacrebleu(
-    corpus: list[tuple[str, str, str]], smooth: str, effective: bool, lowercase: bool
+    corpus: list[tuple[str, str, str]],
+    smooth: str,
+    effective: bool,
+    lowercase: bool,
+    tokenize: str,
 ) -> None:
     from sacrebleu.metrics import BLEU
 
     hypotheses, *streams = map(list, zip(*corpus, strict=True))
     reference = BLEU(
-        lowercase=lowercase, smooth_method=smooth, effective_order=effective, force=True
+        tokenize=tokenize,
+        lowercase=lowercase,
+        smooth_method=smooth,
+        effective_order=effective,
+        force=True,
     )
-    ours = bleu("13a", lowercase, effective, smooth)
+    ours = bleu(tokenize, lowercase, effective, smooth)
     got = corpus_value(ours, hypotheses, [[b, c] for _, b, c in corpus])
     assert got == pytest.approx(reference.corpus_score(hypotheses, streams).score, abs=1e-9)
 
@@ -218,3 +228,32 @@ def test_an_unknown_tokenizer_is_named_with_a_suggestion() -> None:
         bleu(tokenize="13b")
     with pytest.raises(UsageError, match="Unknown smoothing 'expo'"):
         bleu(smooth_method="expo")
+
+
+@pytest.mark.parametrize(("tokenizer", "package"), [("ja-mecab", "ja"), ("ko-mecab", "ko")])
+def test_a_tokenizer_without_its_package_says_what_to_install(tokenizer: str, package: str) -> None:
+    module = {"ja": "MeCab", "ko": "mecab_ko"}[package]
+    if importlib.util.find_spec(module):
+        stats = bleu(tokenizer).stats("猫が好き", "猫が好き")
+        assert stats[0] == stats[1] > 1
+        return
+    with pytest.raises(UsageError, match=rf"'{tokenizer}' needs a package .*\n.*\[{package}\]'"):
+        bleu(tokenizer)
+
+
+def test_a_sentencepiece_model_is_never_downloaded_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sacrebleu.utils.SACREBLEU_DIR", str(tmp_path))
+    for tokenizer in ("spm", "flores101", "flores200", "spBLEU-1K"):
+        with pytest.raises(DataError, match=rf"'{tokenizer}' needs its model file"):
+            bleu(tokenizer)
+    assert list(tmp_path.iterdir()) == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(prediction=st.text(max_size=30), reference=st.text(max_size=30))
+def test_any_text_is_scored_within_bounds(prediction: str, reference: str) -> None:
+    for scorer in (bleu(), bleu("zh"), bleu("intl"), chrf(word_order=2)):
+        assert 0.0 <= corpus_value(scorer, [prediction], [reference]) <= 100.0
+    assert corpus_value(ter(), [prediction], [reference]) >= 0.0
