@@ -12,6 +12,7 @@ from harness.errors import DataError, UsageError
 from harness.metrics import value
 from harness.types import Loglikelihood, Response, Sample, Task, TaskSettings
 from harness_choice import harness_tasks
+from harness_choice.labels import TNEWS_TOPICS
 
 SPECS = {spec.name: spec for spec in harness_tasks()}
 
@@ -38,7 +39,7 @@ def test_question_gets_answer_and_blank(tmp_path: Path) -> None:
     (sample,) = task_of("piqa", written(tmp_path, QUERY)).samples()
     context = "Question: Which is red?\nAnswer:"
     assert asked(sample) == [(context, " blood"), (context, " the deep sea")]
-    assert sample.reference == 0
+    assert sample.reference == [0]
 
 
 def test_text_goes_on_without_answer(tmp_path: Path) -> None:
@@ -85,8 +86,8 @@ def test_blimp_takes_turns_so_that_position_says_nothing(tmp_path: Path) -> None
         for n in range(2)
     ]
     first, second = task_of("blimp", written(tmp_path, *rows)).samples()
-    assert (asked(first), first.reference) == ([("", "Good."), ("", "Bad.")], 0)
-    assert (asked(second), second.reference) == ([("", "Bad."), ("", "Good.")], 1)
+    assert (asked(first), first.reference) == ([("", "Good."), ("", "Bad.")], [0])
+    assert (asked(second), second.reference) == ([("", "Bad."), ("", "Good.")], [1])
 
 
 def test_lambada_counts_greedy_words(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_mmlu_prompt_and_its_five_examples_in_order(tmp_path: Path) -> None:
     assert [example[:2] for example in examples] == ["q0", "q1", "q2", "q3", "q4"]
     assert question == "Which?\nA. w\nB. x\nC. y\nD. z\nAnswer:"
     assert [continuation for _, continuation in asked(sample)] == [" A", " B", " C", " D"]
-    assert sample.reference == 2
+    assert sample.reference == [2]
 
 
 @pytest.mark.parametrize(
@@ -174,8 +175,81 @@ def test_real_files_hold_what_their_source_says(
     assert len(samples) == items
     assert {len(sample.requests) for sample in samples} == {options}
     if right:
-        counts = Counter(sample.reference for sample in samples)
+        counts = Counter(sample.reference[0] for sample in samples)
         assert tuple(counts[index] for index in range(options)) == right
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "labels"),
+    [
+        ("afqmc", "afqmc/dev.1-1000.json", (639, 361)),
+        ("ag_news", "ag_news/test.first1000.csv", (268, 274, 205, 253)),
+        ("bustm", "fewclue_bustm/dev_few_all.json", (82, 78)),
+        ("eprstmt", "fewclue_eprstmt/dev_few_all.json", (86, 74)),
+        ("ocnli", "fewclue_ocnli/dev_few_all.json", (49, 51, 60)),
+        ("sst2", "sst2/dev.tsv", (428, 444)),
+        ("sst2", "sst2/glue_sst2_validation.jsonl", (428, 444)),
+        (
+            "tnews",
+            "fewclue_tnews/dev_few_all.json",
+            (0, 0, 79, 76, 75, 35, 75, 76, 78, 77, 76, 0, 0, 79, 74),
+        ),
+    ],
+)
+def test_real_labels_are_counted(
+    shared: Path, name: str, file: str, labels: tuple[int, ...]
+) -> None:
+    samples = list(task_of(name, shared / "data" / file).samples())
+    counts = Counter(sample.reference[0] for sample in samples)
+    assert tuple(counts[index] for index in range(len(labels))) == labels
+    assert {len(sample.requests) for sample in samples} == {len(labels)}
+
+
+def test_label_words_follow_the_text(tmp_path: Path) -> None:
+    row = {"sentence1": "花呗", "sentence2": "借呗", "label": "1"}
+    (sample,) = task_of("afqmc", written(tmp_path, row)).samples()
+    assert asked(sample) == [("花呗，借呗", "不同。"), ("花呗，借呗", "相似。")]
+    assert sample.reference == [1]
+
+
+def test_tnews_topics_are_those_of_its_label_file(shared: Path) -> None:
+    path = shared / "data/fewclue_tnews/label_index2en2zh.json"
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    assert {row["label"]: row["label_zh"] for row in rows}.items() <= TNEWS_TOPICS.items()
+
+
+def test_unknown_label_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'label' is '2', not one of 0, 1"):
+        task_of("sst2", written(tmp_path, {"sentence": "x", "label": 2}))
+
+
+def test_sst2_sentences_keep_their_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "dev.tsv"
+    path.write_text('sentence\tlabel\n"an unclosed quote\t1\n')
+    (sample,) = task_of("sst2", path).samples()
+    assert asked(sample)[0][0].startswith('"an unclosed quote\nQuestion:')
+
+
+def test_truthfulqa_answers_are_counted(shared: Path) -> None:
+    """1076 true answers, two of them twice in their cell; 1183 false ones."""
+    path = shared / "data/truthfulqa/TruthfulQA.1-300.csv"
+    best = list(task_of("truthfulqa_mc1", path).samples())
+    true = list(task_of("truthfulqa_mc2", path).samples())
+    assert len(best) == len(true) == 300
+    assert sum(len(sample.requests) for sample in best) == 300 + 1183
+    assert sum(len(sample.reference) for sample in true) == 1076 - 2
+    assert sum(len(sample.requests) for sample in true) == 1076 - 2 + 1183
+
+
+def test_truthfulqa_share_of_true_answers(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    header = "Question,Best Answer,Correct Answers,Incorrect Answers\n"
+    path.write_text(header + "Is it?,Yes,Yes; It is,No; Never; Not so\n")
+    task = task_of("truthfulqa_mc2", path)
+    (sample,) = task.samples()
+    assert sample.reference == [0, 1]
+    stats = task.grade(sample, [Response(logprob=-1.0)] * 5)
+    assert stats["choice_probability"] == (pytest.approx(40.0), 1.0)
 
 
 def test_lambada_file_is_whole(shared: Path) -> None:

@@ -68,6 +68,15 @@ TASKS = (
     "shots_data={d}/openbookqa/openbookqa.1-250.jsonl",
     "piqa:{d}/piqa/piqa.1-500.jsonl,shots_data={d}/piqa/piqa.1-500.jsonl",
     "siqa:{d}/siqa/siqa.1-500.jsonl,shots_data={d}/siqa/siqa.1-500.jsonl",
+    "afqmc:{d}/afqmc/dev.1-1000.json,shots_data={d}/afqmc/dev.1-1000.json",
+    "ag_news:{d}/ag_news/test.first1000.csv,shots_data={d}/ag_news/test.first1000.csv",
+    "bustm:{d}/fewclue_bustm/dev_few_all.json,shots_data={d}/fewclue_bustm/dev_few_all.json",
+    "eprstmt:{d}/fewclue_eprstmt/dev_few_all.json,shots_data={d}/fewclue_eprstmt/dev_few_all.json",
+    "ocnli:{d}/fewclue_ocnli/dev_few_all.json,shots_data={d}/fewclue_ocnli/dev_few_all.json",
+    "sst2:{d}/sst2/dev.tsv,shots_data={d}/sst2/glue_sst2_validation.jsonl",
+    "tnews:{d}/fewclue_tnews/dev_few_all.json,shots_data={d}/fewclue_tnews/dev_few_all.json",
+    "truthfulqa_mc1:{d}/truthfulqa/TruthfulQA.1-300.csv",
+    "truthfulqa_mc2:{d}/truthfulqa/TruthfulQA.1-300.csv",
     "winogrande:{d}/winogrande/winogrande.1-500.jsonl,"
     "shots_data={d}/winogrande/winogrande.1-500.jsonl",
 )

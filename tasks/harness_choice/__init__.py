@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 @hookimpl
 def harness_tasks() -> Iterator[TaskSpec]:
     """Declare the choice tasks."""
+    from harness_choice.labels import LABELS
+    from harness_choice.lambada import LAMBADA
     from harness_choice.sets import SETS
+    from harness_choice.truthful import TRUTHFUL
 
-    for choice_set in SETS:
+    for choice_set in (*SETS, *LABELS, *TRUTHFUL):
         yield choice_set.spec()
+    yield LAMBADA.spec()

@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 class Choice:
     """One item: continuations of one context, or one continuation of several contexts.
 
-    ``options`` holds (context, continuation) pairs, ``right`` is the right one's index. A
-    blank before a continuation is no part of what is counted in bytes.
+    ``options`` holds (context, continuation) pairs, ``right`` the right ones' indices. A blank
+    before a continuation is no part of what is counted in bytes.
     """
 
     id: str
     options: tuple[tuple[str, str], ...]
-    right: int
+    right: tuple[int, ...]
     group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceTask:
-    """Samples with one log-likelihood request per option, and the right option's index.
+    """Samples with one log-likelihood request per option, and the right options' indices.
 
-    ``loss`` is that of the right continuation, in bits per byte; like the probability of the right
-    choice it moves smoothly with size where accuracy still stands at chance.
+    ``loss`` is that of the first right continuation, in bits per byte; like the probability of the
+    right choice it moves smoothly with size where accuracy still stands at chance.
     """
 
     items: Sequence[Sample]
@@ -61,22 +61,37 @@ class ChoiceTask:
             for response, text in zip(responses, texts, strict=True)
         ]
         stats = {one.metric.name: one.stats(options, right) for one in self.scorers}
-        size = len(texts[right].encode())
-        stats[self.loss.metric.name] = self.loss.stats(options[right].logprob, size)
+        first = right[0]
+        size = len(texts[first].encode())
+        stats[self.loss.metric.name] = self.loss.stats(options[first].logprob, size)
         return stats
 
     def oracle(self, sample: Sample) -> tuple[Response, ...]:
-        """A model that is certain of the right option."""
+        """A model that is certain of the right options."""
         return tuple(
-            Response(logprob=0.0 if index == sample.reference else -1000.0)
+            Response(logprob=0.0 if index in sample.reference else -1000.0)
             for index in range(len(sample.requests))
         )
+
+
+def accuracies(choices: Sequence[Choice], number: int | None) -> tuple[Scorer, ...]:
+    """Accuracy and probability; accuracy per byte where dividing by bytes may change the pick."""
+    raw = metrics.choice_accuracy("raw", choices=number)
+    probability = metrics.choice_probability(choices=number)
+    if all(_of_one_size(choice) for choice in choices):
+        return (raw, probability)
+    return (raw, metrics.choice_accuracy("byte", choices=number), probability)
+
+
+def _of_one_size(choice: Choice) -> bool:
+    return len({len(text.strip().encode()) for _, text in choice.options}) == 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceSet:
     """A data set of choices in one file; ``read`` turns its path into choices.
 
+    ``scorers`` makes the metrics of given choices and of their number, None where it differs.
     ``max_shots`` is 0 for sets whose items have no context that an example could be put before.
     """
 
@@ -85,6 +100,8 @@ class ChoiceSet:
     read: Callable[[str], Iterable[Choice]]
     introduction: Callable[[str], str] = lambda path: ""
     max_shots: int = MAX_SHOTS
+    category: str = "choice"
+    scorers: Callable[[Sequence[Choice], int | None], Sequence[Scorer]] = accuracies
 
     @property
     def options(self) -> tuple[Option, ...]:
@@ -97,7 +114,7 @@ class ChoiceSet:
             name=self.name,
             build=self.build,
             needs=(frozenset({"loglikelihood"}),),
-            category="choice",
+            category=self.category,
             argument="FILE",
             options=self.options,
             max_shots=self.max_shots,
@@ -122,26 +139,13 @@ class ChoiceSet:
         number = counts.pop() if len(counts) == 1 else None
         return ChoiceTask(
             items=tuple(_sample(choice, shots) for choice in choices),
-            scorers=_scorers(choices, number),
+            scorers=self.scorers(choices, number),
             loss=metrics.bits_per_byte(),
         )
 
 
-def _scorers(choices: Sequence[Choice], number: int | None) -> tuple[Scorer, ...]:
-    """Accuracy per byte only where dividing by bytes may change what is picked."""
-    raw = metrics.choice_accuracy("raw", choices=number)
-    probability = metrics.choice_probability(choices=number)
-    if all(_of_one_size(choice) for choice in choices):
-        return (raw, probability)
-    return (raw, metrics.choice_accuracy("byte", choices=number), probability)
-
-
-def _of_one_size(choice: Choice) -> bool:
-    return len({len(text.strip().encode()) for _, text in choice.options}) == 1
-
-
 def _shot(choice: Choice) -> Shot:
-    context, continuation = choice.options[choice.right]
+    context, continuation = choice.options[choice.right[0]]
     return Shot(question=context, answer=continuation)
 
 
@@ -156,7 +160,7 @@ def _sample(choice: Choice, shots: FewShot) -> Sample:
             )
             for context, continuation in choice.options
         ),
-        reference=choice.right,
+        reference=list(choice.right),
         group=choice.group,
     )
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from harness.errors import DataError
 from harness_choice.choices import Choice, ChoiceSet
-from harness_choice.lambada import LAMBADA
 from harness_files import Row, read_json_lines, read_table, read_text
 from harness_files.rows import wrong_type
 
@@ -45,7 +44,7 @@ def _query(row: Row, identity: int, suffix: str) -> Choice:
     return Choice(
         id=str(identity),
         options=tuple((context, f" {text}") for text in texts),
-        right=_index(row, "gold", len(texts)),
+        right=(_index(row, "gold", len(texts)),),
     )
 
 
@@ -70,7 +69,7 @@ def _boolq(path: str) -> Iterator[Choice]:
         yield Choice(
             id=str(number),
             options=((context, " no"), (context, " yes")),
-            right=int(row.truth("answer")),
+            right=(int(row.truth("answer")),),
         )
 
 
@@ -82,7 +81,7 @@ def _winogrande(path: str) -> Iterator[Choice]:
         yield Choice(
             id=str(number),
             options=tuple((context, ending) for context in contexts),
-            right=_index(row, "gold", len(contexts)),
+            right=(_index(row, "gold", len(contexts)),),
         )
 
 
@@ -94,7 +93,7 @@ def _blimp(path: str) -> Iterator[Choice]:
         yield Choice(
             id=f"{row.text('UID')}-{row.text('pairID')}",
             options=tuple(pair if right == 0 else reversed(pair)),
-            right=right,
+            right=(right,),
         )
 
 
@@ -118,7 +117,7 @@ def _mmlu(path: str) -> Iterator[Choice]:
         yield Choice(
             id=str(number),
             options=tuple((context, f" {letter}") for letter in LETTERS),
-            right=known.index(answer),
+            right=(known.index(answer),),
         )
 
 
@@ -131,7 +130,7 @@ def _mmlu_introduction(path: str) -> str:
     return f"The following are multiple choice questions (with answers) about {about}."
 
 
-SETS = (
+SETS: tuple[ChoiceSet, ...] = (
     ChoiceSet(name="arc_challenge", description="ARC, hard questions", read=queries(ANSWER)),
     ChoiceSet(name="arc_easy", description="ARC, easy questions", read=queries(ANSWER)),
     ChoiceSet(
@@ -152,5 +151,4 @@ SETS = (
     ChoiceSet(name="piqa", description="PIQA, everyday physics", read=queries(ANSWER)),
     ChoiceSet(name="siqa", description="Social IQa, by letter", read=queries()),
     ChoiceSet(name="winogrande", description="WinoGrande, partial scoring", read=_winogrande),
-    LAMBADA,
 )

@@ -1,0 +1,157 @@
+"""Classification: which label's words go on best after the text.
+
+The Chinese patterns are OpenCompass' (``FewCLUE_*_ppl``, ``afqmc_ppl``), SST-2's is
+lm-evaluation-harness', AG News' that of Zhao et al. 2021 (arXiv:2102.09690).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from harness_choice.choices import Choice, ChoiceSet
+from harness_files import Row, read_json_lines, read_lines, read_table
+from harness_files.reading import place
+from harness_files.rows import is_json_lines, wrong_type
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelling:
+    """How labelled rows become choices.
+
+    ``words`` maps each label, as the file writes it, to its continuation; ``ask`` makes the
+    context of a row.
+    """
+
+    words: Mapping[str, str]
+    ask: Callable[[Row], str]
+    rows: Callable[[str], Iterable[Row]] = read_json_lines
+    label: str = "label"
+
+    def __call__(self, path: str) -> Iterator[Choice]:
+        """Read a file's choices."""
+        labels = list(self.words)
+        for number, row in enumerate(self.rows(path), start=1):
+            context, label = self.ask(row), str(row.value(self.label))
+            if label not in labels:
+                wanted = f"one of {', '.join(labels)}"
+                raise wrong_type(f"{row.place}: '{self.label}'", wanted, label)
+            yield Choice(
+                id=str(number),
+                options=tuple((context, words) for words in self.words.values()),
+                right=(labels.index(label),),
+            )
+
+
+def _sst2_rows(path: str) -> Iterator[Row]:
+    """Sentence and label parted by a tab, without quoting; or JSON lines, as GLUE's copies."""
+    if is_json_lines(path):
+        yield from read_json_lines(path)
+        return
+    for number, line in enumerate(read_lines(path), start=1):
+        sentence, _, label = line.partition("\t")
+        if not (number == 1 and label == "label") and line.strip():
+            yield Row(fields={"sentence": sentence, "label": label}, place=place(path, number))
+
+
+def _ag_news_rows(path: str) -> Iterator[Row]:
+    return read_table(path, columns=("class", "title", "description"), header=False)
+
+
+def _filled(*keys: str) -> Callable[[Row], tuple[str, ...]]:
+    return lambda row: tuple(row.filled(key).strip() for key in keys)
+
+
+def _pattern(text: str, *keys: str) -> Callable[[Row], str]:
+    """A context from a row's texts, put into ``text`` one after the other."""
+    fill = _filled(*keys)
+    return lambda row: text.format(*fill(row))
+
+
+def _ag_news(row: Row) -> str:
+    title, description = _filled("title", "description")(row)
+    return f"Article: {title}. {description}\nAnswer:"
+
+
+TOPICS = (" World", " Sports", " Business", " Technology")
+TNEWS_TOPICS = {
+    "100": "故事",
+    "101": "文化",
+    "102": "娱乐",
+    "103": "体育",
+    "104": "财经",
+    "106": "房产",
+    "107": "汽车",
+    "108": "教育",
+    "109": "科技",
+    "110": "军事",
+    "112": "旅游",
+    "113": "国际",
+    "114": "股票",
+    "115": "农业",
+    "116": "电竞",
+}
+
+READERS: Mapping[str, tuple[str, Labelling]] = {
+    "afqmc": (
+        "AFQMC, Chinese: do two sentences mean the same",
+        Labelling(
+            words={"0": "不同。", "1": "相似。"},
+            ask=_pattern("{}，{}", "sentence1", "sentence2"),
+        ),
+    ),
+    "ag_news": (
+        "AG News, four topics, CSV of class, title, description",
+        Labelling(
+            words={str(number): words for number, words in enumerate(TOPICS, start=1)},
+            ask=_ag_news,
+            rows=_ag_news_rows,
+            label="class",
+        ),
+    ),
+    "bustm": (
+        "BUSTM, Chinese: do two sentences mean the same",
+        Labelling(
+            words={"0": "毫不相关。", "1": "一个意思。"},
+            ask=_pattern("{}。\n{}。\n两句话说的", "sentence1", "sentence2"),
+        ),
+    ),
+    "eprstmt": (
+        "EPRSTMT, Chinese: is a review positive",
+        Labelling(
+            words={"Negative": "消极。", "Positive": "积极。"},
+            ask=_pattern("内容： “{}”。情绪分类：", "sentence"),
+        ),
+    ),
+    "ocnli": (
+        "OCNLI, Chinese: does one sentence follow from another",
+        Labelling(
+            words={"entailment": "对", "neutral": "可能", "contradiction": "错"},
+            ask=_pattern(
+                "阅读文章：{}\n根据上文，回答如下问题：{}？\n答：", "sentence1", "sentence2"
+            ),
+        ),
+    ),
+    "sst2": (
+        "SST-2, sentiment of a sentence, TSV or JSON lines",
+        Labelling(
+            words={"0": " negative", "1": " positive"},
+            ask=_pattern(
+                "{}\nQuestion: Is this sentence positive or negative?\nAnswer:", "sentence"
+            ),
+            rows=_sst2_rows,
+        ),
+    ),
+    "tnews": (
+        "TNEWS, Chinese news titles, fifteen topics",
+        Labelling(
+            words={label: f"{topic}新闻" for label, topic in TNEWS_TOPICS.items()},
+            ask=_pattern("{}\n这篇新闻属于：", "sentence"),
+        ),
+    ),
+}
+
+LABELS: tuple[ChoiceSet, ...] = tuple(
+    ChoiceSet(name=name, description=description, read=read, category="classification")
+    for name, (description, read) in READERS.items()
+)
