@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import PluginError
+from harness.errors import PluginError, UsageError
 from harness.metrics import (
     FORMULAS,
     Scorer,
@@ -34,6 +34,7 @@ from harness.metrics import (
     ter,
     value,
 )
+from harness.metrics.scorer import package_version
 from harness.types import Metric
 
 if TYPE_CHECKING:
@@ -130,8 +131,9 @@ def test_an_unknown_or_misused_formula_blames_the_plugin() -> None:
         formula("men")
     with pytest.raises(PluginError, match="'bleu:expo' has settings"):
         formula("bleu:expo")
-    with pytest.raises(PluginError, match="'mean' takes 2 statistics per sample"):
-        value(Metric(name="mine"), [[1.0]])
+    for name in FORMULAS:
+        with pytest.raises(PluginError, match="takes [0-9]+ statistics per sample"):
+            value(Metric(name="mine", formula=name), [[1.0]])
 
 
 def test_weights_are_counts_of_n_draws_and_repeat_with_the_seed() -> None:
@@ -143,6 +145,22 @@ def test_weights_are_counts_of_n_draws_and_repeat_with_the_seed() -> None:
     assert (weights != bootstrap_weights(40, B=300, seed=4)).any()
     # Each count is Binomial(40, 1/40): mean 1, variance 39/40.
     assert weights.var() == pytest.approx(39 / 40, rel=0.05)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.25])
+def test_large_and_small_samples_are_resampled_alike(offset: float) -> None:
+    rng = np.random.default_rng(2)
+    stats = np.stack([rng.integers(0, 100, 3000) + offset, np.ones(3000)], axis=1)
+    metric = mean("score").metric
+    for B in (200, 1500):  # below and above what is remembered between calls
+        values = replicates(metric, stats, bootstrap_weights(3000, B=B))
+        wanted = np.percentile(values, [2.5, 97.5])
+        np.testing.assert_allclose(interval(metric, stats, B=B), wanted, rtol=1e-12)
+
+
+def test_as_many_groups_as_samples_are_needed() -> None:
+    with pytest.raises(ValueError, match="3 samples but 2 groups"):
+        bootstrap_weights(3, groups=["a", "b"])
 
 
 def test_groups_are_drawn_whole() -> None:
@@ -216,6 +234,7 @@ def test_equal_samples_give_an_interval_of_no_width() -> None:
 def test_undefined_resamples_are_left_out() -> None:
     stats = [(0.0, 0.0)] * 20 + [(5.0, 2.0)]
     assert interval(bits_per_byte().metric, stats) == (2.5, 2.5)
+    assert all(map(math.isnan, interval(bits_per_byte().metric, [(0.0, 0.0)] * 3)))
 
 
 def test_a_text_of_probability_zero_has_infinite_perplexity() -> None:
@@ -237,6 +256,8 @@ def test_perplexity_and_bits_per_byte_are_of_the_whole_corpus() -> None:
     assert perplexity("word").metric.name == "word_perplexity"
     assert perplexity().metric.is_loss
     assert bits.metric.is_loss
+    with pytest.raises(UsageError, match=r"Unknown unit 'words'. Did you mean 'word'"):
+        perplexity("words")  # type: ignore[arg-type]
     assert str(perplexity().stats(-0.0, 1)[0]) == str(perplexity().stats(0.0, 1)[0]) == "0.0"
 
 
@@ -261,6 +282,10 @@ def test_importing_metrics_loads_nothing_heavy(root: Path) -> None:
         "assert m.FORMULAS and set(m.__all__) <= set(dir(m))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def test_a_package_that_is_not_there_has_an_unknown_version() -> None:
+    assert package_version("no-such-distribution-here") == "unknown"
 
 
 def test_the_package_has_no_other_names() -> None:

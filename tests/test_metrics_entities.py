@@ -147,6 +147,13 @@ def test_adjacent_entities_of_one_type_in_iob1() -> None:
     ]
 
 
+def test_where_spans_overlap_the_first_stands() -> None:
+    spans = [("A", 0, 2), ("B", 1, 3), ("C", 3, 9), ("D", 2, 2)]
+    assert tags_from_spans(spans, 4) == ["B-A", "I-A", "O", "B-C"]
+    with pytest.raises(UsageError, match="Unknown tag scheme 'auto'"):
+        tags_from_spans(spans, 4, "auto")
+
+
 def test_lists_count_as_tuples_and_doubles_once() -> None:
     stats = entity_f1().stats([["PER", 0, 2], ("PER", 0, 2), ["LOC", 3, 4]], [("PER", 0, 2)])
     assert stats == (1.0, 2.0, 1.0)
