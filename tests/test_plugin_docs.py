@@ -126,7 +126,7 @@ def test_block_of_observers_takes_real_records(
     namespace["harness_run_finished"](
         types.RunRecord(directory="d", status="complete", cells=(record,))
     )
-    assert capsys.readouterr().out == "m t acc 1.0 (0.0, 2.0)\nd: complete, 1 cells\n"
+    assert capsys.readouterr().err == "m t acc 1.0\nd: complete, 1 cells\n"
 
 
 @pytest.mark.parametrize(
