@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.metrics.formulas import FORMULAS, formula
     from harness.metrics.labels import label_f1, matthews, tag_accuracy
     from harness.metrics.likelihood import bits_per_byte, perplexity
+    from harness.metrics.named import TEXT_SCORERS, named_scorer
     from harness.metrics.quality import corpus_distinct, distinct, length, length_ratio, repetition
     from harness.metrics.reports import (
         Report,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMULAS",
+    "TEXT_SCORERS",
     "Choice",
     "Report",
     "ReportRow",
@@ -64,6 +66,7 @@ __all__ = [
     "length_ratio",
     "matthews",
     "mean",
+    "named_scorer",
     "pass_at_k",
     "per_sample",
     "perplexity",
@@ -89,6 +92,7 @@ _HOMES = {
     "formulas": ("FORMULAS", "formula"),
     "labels": ("label_f1", "matthews", "tag_accuracy"),
     "likelihood": ("bits_per_byte", "perplexity"),
+    "named": ("TEXT_SCORERS", "named_scorer"),
     "quality": ("corpus_distinct", "distinct", "length", "length_ratio", "repetition"),
     "reports": ("Report", "ReportRow", "entity_report", "report_from_counts", "tag_report"),
     "scorer": ("Scorer", "accuracy", "mean"),
