@@ -80,20 +80,6 @@ def test_invalid_name_is_refused_with_what_is_allowed(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_name_of_another_plugin_is_refused(tmp_path: Path) -> None:
-    distribution(tmp_path, "other-package", MODEL, plugin="taken")
-    done = harness("plugin", "new", "taken", path=tmp_path, cwd=tmp_path)
-    assert done.returncode == 2
-    assert "already, of the distribution other-package" in done.stderr
-
-
-def test_name_of_an_existing_module_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "harness_stays.py").write_text("")
-    done = harness("plugin", "new", "stays", path=tmp_path, cwd=tmp_path)
-    assert done.returncode == 2
-    assert "There is a module harness_stays already" in done.stderr
-
-
 def test_what_stands_is_never_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,30 +107,53 @@ def test_check_of_an_unknown_plugin_suggests_one(written: Path) -> None:
     assert "Unknown plugin 'my-word'. Did you mean 'my-words'" in done.stderr
 
 
-def test_check_of_a_broken_plugin_gives_its_reason_and_exits_3(tmp_path: Path) -> None:
-    distribution(tmp_path, "culprit", "import no_such_package", version="3.1")
-    done = harness("plugin", "check", "culprit", path=tmp_path, cwd=tmp_path)
-    assert done.returncode == 3
-    assert "FAILED  it loads" in done.stdout
-    assert "(culprit 3.1, " in done.stdout and "'no_such_package'" in done.stdout
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose distributions this process finds besides the installed ones."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
 
 
-def test_check_as_json_tells_each_result(tmp_path: Path) -> None:
+def test_name_of_another_plugin_is_refused(box: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    distribution(box, "other-package", MODEL, plugin="taken")
+    assert invoke(["plugin", "new", "taken", "-o", str(box / "new")]) == 2
+    assert "already, of the distribution other-package" in capsys.readouterr().err
+
+
+def test_name_of_an_existing_module_is_refused(
+    box: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (box / "harness_stays.py").write_text("")
+    assert invoke(["plugin", "new", "stays", "-o", str(box / "new")]) == 2
+    assert "There is a module harness_stays already" in capsys.readouterr().err
+
+
+def test_check_of_a_broken_plugin_gives_its_reason_and_exits_3(
+    box: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distribution(box, "culprit", "import no_such_package", version="3.1")
+    assert invoke(["plugin", "check", "culprit"]) == 3
+    printed = capsys.readouterr().out
+    assert "FAILED  it loads" in printed
+    assert "(culprit 3.1, " in printed and "'no_such_package'" in printed
+    assert printed.splitlines()[-1] == "1 checks: 0 passed, 1 failed, 0 skipped"
+
+
+def test_check_as_json_tells_each_result(box: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = "@hookimpl\ndef harness_models():\n    yield model('echo', description='Says it again.')"
-    distribution(tmp_path, "culprit", MODEL + code)
-    done = harness("plugin", "check", "culprit", "--json", path=tmp_path, cwd=tmp_path)
-    assert done.returncode == 3
-    document = json.loads(done.stdout)
+    distribution(box, "culprit", MODEL + code)
+    assert invoke(["plugin", "check", "culprit", "--json"]) == 3
+    document = json.loads(capsys.readouterr().out)
     assert (document["schema"], document["plugin"], document["conforms"]) == (1, "culprit", False)
     failed = {c["check"]: c["reason"] for c in document["checks"] if c["status"] == "failed"}
     assert list(failed) == ["answers have their fields"]
     assert "holds the stop string" in failed["answers have their fields"]
 
 
-def test_check_takes_names_with_arguments(tmp_path: Path) -> None:
+def test_check_takes_names_with_arguments(box: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = "@hookimpl\ndef harness_models():\n    yield model('echo', argument='VOICE')"
-    distribution(tmp_path, "culprit", MODEL + code)
-    arguments = ("plugin", "check", "culprit", "--models", "echo:loud")
-    done = harness(*arguments, path=tmp_path, cwd=tmp_path)
-    assert "model echo:loud" in done.stdout
-    assert "needs an argument" not in done.stdout
+    distribution(box, "culprit", MODEL + code)
+    invoke(["plugin", "check", "culprit", "--models", "echo:loud"])
+    printed = capsys.readouterr().out
+    assert "model echo:loud" in printed
+    assert "needs an argument" not in printed

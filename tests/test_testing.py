@@ -147,6 +147,27 @@ class Unsafe(Sound):
     info = replace(Sound.info, settings={"dtype": object()})  # type: ignore[dict-item]
 
 
+class Unpaired(Sound):
+    def respond(self, requests: Sequence[Request]) -> Answers:
+        return iter([answer for _, answer in super().respond(requests)])  # type: ignore[arg-type]
+
+
+class Numbered(Sound):
+    def respond(self, requests: Sequence[Request]) -> Answers:
+        for index, answer in super().respond(requests):
+            yield str(index), answer  # type: ignore[misc]
+
+
+class Texts(Sound):
+    def respond(self, requests: Sequence[Request]) -> Answers:
+        for index, answer in super().respond(requests):
+            yield index, answer.text  # type: ignore[misc]
+
+
+class Uncalled(Sound):
+    info = ModelInfo  # type: ignore[assignment]
+
+
 class Raising(Sound):
     def respond(self, requests: Sequence[Request]) -> Answers:
         raise RuntimeError("out of ink")
@@ -188,11 +209,17 @@ def test_sound_model_passes() -> None:
         (Inverted, "sizes are possible", "6 non_embedding parameters of 5 in total"),
         (Unsafe, "info is json safe", "cannot be kept as JSON"),
         (Raising, "no requests no answers", "raised RuntimeError: out of ink"),
+        (Unpaired, "every request is answered once", "must yield (index, Response(...))"),
+        (Numbered, "every request is answered once", "the index '0'; it must be an int"),
+        (Texts, "every request is answered once", "yielded str for request 0"),
+        (Uncalled, "info is there before any answer", "is type, not ModelInfo"),
         (answering(text=None), "answers have their fields", "text is None"),
         (answering(text="see the stop"), "answers have their fields", "holds the stop string"),
         (answering(logprob=0.5), "answers have their fields", "logprob is 0.5"),
         (answering(logprob=-1), "answers have their fields", "logprob is -1"),
-        (answering(logprob=float("nan")), "answers have their fields", "its logprob was nan"),
+        (answering(logprob=float("nan")), "answers have their fields", "logprob is nan"),
+        (answering(greedy="yes"), "answers have their fields", "greedy is 'yes'"),
+        (answering(tags=["O"]), "answers have their fields", "tags is ['O']"),
         (answering(tags=("O",)), "answers have their fields", "1 tags for 6 tokens"),
         (answering(error="busy"), "answers have their fields", "Response.error: busy"),
     ],
@@ -265,6 +292,39 @@ class Forgetful(Words):
         return {"exact_match": (float(self.turns), 1.0)}
 
 
+class Silent(Words):
+    def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
+        return {}
+
+
+class Returning(Words):
+    def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
+        return None  # type: ignore[return-value]
+
+
+class Scorers(Words):
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return (metrics.exact_match(),)  # type: ignore[return-value]
+
+
+class Twins(Words):
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return (metrics.exact_match().metric,) * 2
+
+
+class Upside(Words):
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return (Metric(name="exact_match", bounds=(100.0, 0.0)),)
+
+
+class Bare(Words):
+    def samples(self) -> Iterator[Sample]:
+        return iter(["a"])  # type: ignore[list-item]
+
+
 class Changing(Words):
     """Its samples, changed by a function."""
 
@@ -315,6 +375,14 @@ def same_id(sample: Sample) -> Sample:
     return replace(sample, id="one")
 
 
+def number_id(sample: Sample) -> Sample:
+    return replace(sample, id=1)  # type: ignore[arg-type]
+
+
+def no_tokens(sample: Sample) -> Sample:
+    return replace(sample, requests=(Generate(prompt="p", max_tokens=0),))
+
+
 def pair(sample: Sample) -> Sample:
     return replace(sample, reference=(sample.reference, 1))
 
@@ -348,6 +416,14 @@ def test_sound_task_passes() -> None:
         (Shuffled, "samples are the same at each call", "sample number 0 of a second call"),
         (Nothing, "sample ids are unique", "yielded nothing"),
         (Unknown, "metrics are sound", "Unknown formula 'meen'. Did you mean 'mean'"),
+        (Silent, "oracle scores the maximum", "no statistics for any right answer"),
+        (Returning, "empty answers are graded", "returned NoneType"),
+        (Scorers, "metrics are sound", "of a scorer, take `.metric`"),
+        (Twins, "metrics are sound", "two metrics of one name"),
+        (Upside, "metrics are sound", "has the bounds (100.0, 0.0)"),
+        (Bare, "sample ids are unique", "yielded str, not Sample"),
+        (lambda: Changing(number_id), "sample ids are unique", "the sample id 1; it must be text"),
+        (lambda: Changing(no_tokens), "requests are of the declared kinds", "asks for no tokens"),
         (NoMetrics, "metrics are sound", "has no metrics"),
         (lambda: Changing(same_id), "sample ids are unique", "two samples with the id 'one'"),
         (lambda: Changing(pair), "samples are json safe", "its reference was"),
@@ -393,6 +469,34 @@ def test_each_alternative_of_a_task_is_checked() -> None:
         "task words (asking tag)"
     }
     assert "task words (asking generate)" in {result.subject for result in results}
+
+
+class Tagging:
+    """Tags that are compared token by token."""
+
+    def __init__(self, tokens: Sequence[str] = ("Ada", "sleeps")) -> None:
+        self.tokens = tuple(tokens)
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return (metrics.entity_f1().metric,)
+
+    def samples(self) -> Iterator[Sample]:
+        yield Sample(id="1", requests=(Tag(tokens=self.tokens),), reference=["B-PER", "O"])
+
+    def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
+        predicted = metrics.spans_from_tags(responses[0].tags or ())
+        gold = metrics.spans_from_tags(sample.reference)
+        return {"entity_f1": metrics.entity_f1().stats(predicted, gold)}
+
+
+def test_sound_tagging_task_passes() -> None:
+    assert task_failures(Tagging, kinds="tag") == {}
+
+
+def test_sentence_without_tokens_is_found() -> None:
+    found = task_failures(lambda: Tagging(()), kinds="tag")
+    assert "has no tokens to tag" in found["requests are of the declared kinds"]
 
 
 def test_oracle_method_is_asked_first() -> None:
@@ -531,6 +635,13 @@ def test_name_offered_twice_fails_both_plugins(box: Path) -> None:
     for name in ("first", "second"):
         failed = failures(check_plugin(name, registry=registry))
         assert "first (first 1) and second (second 1)" in failed["its names are free"]
+
+
+def test_name_of_two_plugins_is_found(box: Path) -> None:
+    for name in ("one-package", "another-package"):
+        distribution(box, name, MODEL, plugin="same")
+    failed = failures(check_plugin("same", registry=load_registry(points(box))))
+    assert "another-package 1, one-package 1" in failed["its name is its own"]
 
 
 def test_assert_conforms_lists_every_failed_check(box: Path) -> None:

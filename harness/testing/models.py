@@ -183,6 +183,7 @@ def check_answers_have_their_fields(subject: ModelSubject) -> None:
             raise CheckFailed(
                 f"{subject.label} answered {request!r:.120} with a wrong response.\n{problem}."
             )
+    for request, answer in zip(subject.requests, subject.answers, strict=True):
         round_trip(answer, f"The answer of {subject.label} to {request!r:.120}")
 
 
