@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.codec import SCHEMA, to_json
-from harness.scaling import SIZE, CellFit
+from harness.scaling import CellFit
 from harness.types import CellRecord, RunRecord
 
 
@@ -29,7 +29,7 @@ def fit_entry(fitted: CellFit) -> dict[str, Any]:
         "family": fitted.family,
         "task": fitted.task,
         "metric": fitted.metric.name,
-        "x": SIZE,
+        "x": fitted.x,
         **fitted.fit.to_json(),
         "points": [
             {"model": point.record.model.name, "x": point.size, "value": point.score.value}
@@ -77,6 +77,9 @@ def _scores(record: CellRecord) -> Iterator[dict[str, Any]]:
                 "bounds": list(score.metric.bounds),
                 "chance": score.metric.chance,
                 "status": record.status,
+                "size_source": record.origin.sizes if record.origin else "checkpoint",
+                "imported": record.origin.format if record.origin else None,
+                "stderr": score.stderr,
                 "signature": score.signature,
             }
         )

@@ -152,14 +152,30 @@ def _interval(
         shared = len(set(groups)) < len(groups)
         stats = np.array(list(rows.values()), dtype=float)
         return metrics.interval(score.metric, stats, groups=groups if shared else None)
-    if score.stderr is None or not (math.isfinite(score.stderr) and score.stderr >= 0):
-        return (math.nan, math.nan)
     low, high = score.metric.bounds
-    ends = score.value - Z * score.stderr, score.value + Z * score.stderr
+    error = score.stderr
+    if error is None or not (math.isfinite(error) and error >= 0):
+        return (math.nan, math.nan)
+    if error == 0:
+        return _wilson(score)
+    ends = score.value - Z * error, score.value + Z * error
     return (
         ends[0] if low is None else min(max(ends[0], low), score.value),
         ends[1] if high is None else max(min(ends[1], high), score.value),
     )
+
+
+def _wilson(score: ImportedScore) -> tuple[float, float]:
+    """Wilson's interval (1927) of a share: a standard error of 0 does not mean certainty.
+
+    Unknown where the score is no share, or the number of samples is not known.
+    """
+    n, p = score.n, score.value
+    if score.metric.bounds != (0, 1) or not n or not 0 <= p <= 1:
+        return (math.nan, math.nan)
+    centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    return (max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
 
 
 def _only_known(sample: SampleRecord, scores: Sequence[Score], unused: set[str]) -> SampleRecord:

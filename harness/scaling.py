@@ -1,13 +1,17 @@
 """From a run's records to fits: one series per family, task and metric, one law for each.
 
-Sizes are non-embedding parameters (Kaplan et al. 2020). Where samples are kept, all sizes are
-resampled with the same draw of samples, so that what the sizes share cancels out of the exponent.
+Sizes are non-embedding parameters (Kaplan et al. 2020); imported models of which only the total is
+known are fitted over totals, and the fit says so. Where samples are kept, all sizes are resampled
+with the same draw of samples, so that what the sizes share cancels out of the exponent. Where an
+imported file has standard errors instead, normal draws of that spread take their place: wider than
+the truth, as what the sizes share does not cancel.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.laws import Fit, Series, fit_series
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 REPLICATES = 1000
 LEAST_MODELS = 2
 SIZE = "non_embedding"
+TOTAL = "total"
+Z = 1.959963984540054
+"""Half the width of a normal 95 % interval, in standard errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +41,17 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class CellFit:
-    """How one metric of one task grows over a family, with the points it was read from."""
+    """How one metric of one task grows over a family, with the points it was read from.
+
+    ``x`` says which size: ``non_embedding`` or ``total`` parameters.
+    """
 
     family: str
     task: str
     metric: Metric
     points: tuple[Point, ...]
     fit: Fit
+    x: str = SIZE
 
 
 def fit_run(run: RunRecord, directory: RunDirectory, *, seed: int = 0) -> tuple[CellFit, ...]:
@@ -48,7 +59,8 @@ def fit_run(run: RunRecord, directory: RunDirectory, *, seed: int = 0) -> tuple[
 
     A single model is no family and gets no fit; with two sizes the fit says why there is none.
     """
-    points = _points(run.cells)
+    axes = _axes(run.cells)
+    points = _points(run.cells, axes)
     statistics: dict[tuple[str, str], CellStats] = {}
     fits = []
     for (family, task, name), found in points.items():
@@ -61,22 +73,51 @@ def fit_run(run: RunRecord, directory: RunDirectory, *, seed: int = 0) -> tuple[
                 statistics[key] = directory.read_stats(point.record)
             cells.append(statistics[key])
         metric = found[0].score.metric
+        replicates = _replicates(metric, name, cells, seed)
+        parametric = _parametric(found, seed) if replicates is None else None
         series = Series(
             sizes=tuple(float(point.size) for point in found),
             values=tuple(point.score.value for point in found),
-            replicates=_replicates(metric, name, cells, seed),
+            replicates=replicates if parametric is None else parametric,
             metric=metric,
             labels=tuple(point.record.model.name for point in found),
         )
         fit = fit_series(series, seed=seed)
-        fits.append(CellFit(family=family, task=task, metric=metric, points=tuple(found), fit=fit))
+        fits.append(
+            CellFit(
+                family=family,
+                task=task,
+                metric=metric,
+                points=tuple(found),
+                fit=fit if parametric is None else _by_standard_errors(fit),
+                x=axes[family],
+            )
+        )
     return tuple(fits)
 
 
-def _points(cells: Sequence[CellRecord]) -> Mapping[tuple[str, str, str], list[Point]]:
+def _axes(cells: Sequence[CellRecord]) -> Mapping[str, str]:
+    """Each family's size: non-embedding parameters, or totals where more models have those."""
+    models: dict[str, dict[str, CellRecord]] = {}
+    for record in cells:
+        models.setdefault(record.model.family, {})[record.model.name] = record
+    axes = {}
+    for family, records in models.items():
+        known = [record.model.parameters for record in records.values()]
+        total = sum(parameters.total is not None for parameters in known)
+        inner = sum(parameters.non_embedding is not None for parameters in known)
+        axes[family] = TOTAL if total > inner else SIZE
+    return axes
+
+
+def _points(
+    cells: Sequence[CellRecord], axes: Mapping[str, str]
+) -> Mapping[tuple[str, str, str], list[Point]]:
     points: dict[tuple[str, str, str], list[Point]] = {}
     for record in cells:
-        size = record.model.parameters.non_embedding
+        parameters = record.model.parameters
+        total = axes[record.model.family] == TOTAL
+        size = parameters.total if total else parameters.non_embedding
         if size is None:
             continue
         for score in record.scores:
@@ -95,7 +136,11 @@ def _replicates(
 
     from harness import metrics
 
-    shared = [key for key in cells[0].rows.get(name, {}) if all(key in c.rows[name] for c in cells)]
+    shared = [
+        key
+        for key in cells[0].rows.get(name, {})
+        if all(key in c.rows.get(name, {}) for c in cells)
+    ]
     if not shared:
         return None
     groups = [cells[0].groups[key] for key in shared]
@@ -107,3 +152,34 @@ def _replicates(
         for cell in cells
     ]
     return np.stack(columns, axis=1)
+
+
+def _parametric(found: Sequence[Point], seed: int) -> NDArray[np.float64] | None:
+    """Normal draws about the scores, (B, m), or None where a standard error is not known."""
+    import numpy as np
+
+    errors = [_standard_error(point.score) for point in found]
+    if any(error is None for error in errors):
+        return None
+    values = np.array([point.score.value for point in found])
+    generator = np.random.default_rng([seed, 11])
+    noise = generator.standard_normal((REPLICATES, len(found)))
+    draws: NDArray[np.float64] = values + noise * np.array(errors, dtype=float)
+    return draws
+
+
+def _standard_error(score: Score) -> float | None:
+    """The file's own, or what the interval's width implies; None where neither is known."""
+    if score.stderr is not None:
+        return score.stderr
+    width = score.ci[1] - score.ci[0]
+    return width / (2 * Z) if math.isfinite(width) else None
+
+
+def _by_standard_errors(fit: Fit) -> Fit:
+    """The same fit, which says that standard errors were drawn and not items."""
+    if fit.resampling is None:
+        return fit
+    unit = fit.resampling.unit.replace("items", "standard errors")
+    method = fit.resampling.method.replace(fit.resampling.unit, unit)
+    return replace(fit, resampling=replace(fit.resampling, unit=unit, method=method))

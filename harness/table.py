@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tabulate import tabulate
 
-from harness.scaling import CellFit
+from harness.scaling import TOTAL, CellFit
 from harness.types import CellRecord, Counts, Metric, RunRecord, Score
 from harness.wording import MISSING, count, short, short_names
 
+SIZE_SOURCES = {
+    "file": "from the imported file",
+    "given": "given with --sizes",
+    "pattern": "read from the name by --size-pattern",
+    "published": "from a published table, not from the checkpoint",
+    "unknown": "unknown",
+}
 ARROWS = {True: "↑", False: "↓"}
 
 
 def run_tables(run: RunRecord, fits: Sequence[CellFit]) -> str:
     """The whole text that ``harness run`` and ``harness show`` print."""
-    parts = [f"Run {run.directory} ({_status(run)})"]
+    parts = [f"Run {run.directory} ({_status(run)})", *_origins(run)]
     tasks = short_names(record.task for record in run.cells)
     for task, title in tasks.items():
         parts.append(task_table(title, [r for r in run.cells if r.task == task]))
@@ -72,7 +80,7 @@ def fit_table(fits: Sequence[CellFit], tasks: Mapping[str, str]) -> str:
                 fit.verdict,
             ]
         )
-    title = "Scaling fits (size N = non-embedding parameters; forecast at the size named)"
+    title = f"Scaling fits (size N = {_size_words(fits)}; forecast at the size named)"
     notes = [f"  {_indented(note)}" for note in _notes(fits, tasks)]
     return "\n".join([title, _grid(rows, header, left=(0, 1, 2, 7)), *notes])
 
@@ -124,6 +132,8 @@ def _cell(record: CellRecord, name: str) -> str:
     found: Score | None = next((s for s in record.scores if s.metric.name == name), None)
     if found is None:
         return MISSING
+    if any(math.isnan(end) for end in found.ci):
+        return value_text(found.metric, found.value)
     low, high = (value_text(found.metric, end) for end in found.ci)
     return f"{value_text(found.metric, found.value)} [{low}, {high}]"
 
@@ -181,6 +191,32 @@ def _rate(amount: float | None, seconds: float) -> float | None:
 
 def _amount(value: float | None, form: str) -> str:
     return MISSING if value is None else form.format(value)
+
+
+def _size_words(fits: Sequence[CellFit]) -> str:
+    totals = {fitted.family for fitted in fits if fitted.x == TOTAL}
+    if not totals:
+        return "non-embedding parameters"
+    if len(totals) == len({fitted.family for fitted in fits}):
+        return "total parameters, as non-embedding ones are not known"
+    return f"non-embedding parameters; total ones for {', '.join(sorted(totals))}"
+
+
+def _origins(run: RunRecord) -> list[str]:
+    """Where an imported run comes from, and where its sizes do."""
+    origins = [record.origin for record in run.cells if record.origin is not None]
+    if not origins:
+        return []
+    formats = ", ".join(sorted({origin.format for origin in origins}))
+    lines = [f"Imported from {formats}; scores keep the scale of their files."]
+    for source, words in SIZE_SOURCES.items():
+        models = sorted(
+            {r.model.name for r in run.cells if r.origin is not None and r.origin.sizes == source}
+        )
+        if models:
+            named = ", ".join(short_names(models).values())
+            lines.append(f"Sizes {words}: {named}")
+    return ["\n".join(lines)]
 
 
 def _status(run: RunRecord) -> str:

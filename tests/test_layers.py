@@ -12,13 +12,14 @@ import pytest
 
 LAYERS = [
     {"errors", "types", "wording"},
-    {"rendering", "metering"},
+    {"rendering", "metering", "sizes"},
     {"hookspecs", "codec", "names"},
     {"plugins"},
     {"plan"},
     {"metrics", "store", "results"},
     {"asking", "grading", "manifest"},
-    {"run", "rescore"},
+    {"run", "rescore", "imported"},
+    {"importing", "exporting"},
     {"laws"},
     {"stats"},
     {"scaling"},

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 import click
@@ -17,11 +18,15 @@ from harness.errors import HarnessError
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("harness.cli.run", "Run models over tasks; print size tables and scaling fits."),
     "show": ("harness.cli.show", "Print the tables of a finished or half-finished run."),
+    "compare": ("harness.cli.compare", "Compare two runs, models or families by paired tests."),
+    "baseline": ("harness.cli.baseline", "Keep a run's scores and samples for later checks."),
+    "check": ("harness.cli.check", "Judge a run against a baseline: the gate for CI."),
     "models": ("harness.cli.listing", "List the models that plugins offer."),
     "tasks": ("harness.cli.listing", "List the tasks that plugins offer."),
     "plugins": ("harness.cli.listing", "List plugins, the broken ones with the reason."),
     "rescore": ("harness.cli.rescore", "Grade a run's saved answers anew, without a model."),
     "cache": ("harness.cli.cache", "Look into the response store, shrink it, check it."),
+    "import": ("harness.cli.import_", "Make a run of results that another program wrote."),
     "plugin": ("harness.cli.plugin", "Write a plugin package, or check one."),
 }
 BUG = 70
@@ -39,7 +44,8 @@ class Commands(click.Group):
         """The command itself, or None."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), name)
         return command
 
     def resolve_command(
