@@ -1,0 +1,169 @@
+"""Paired tests of matched cells, every metric of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from harness import stats
+from harness.compare.sides import Match, Side
+from harness.errors import NotComparableError, UsageError, suggestion
+from harness.types import Metric, Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to compare. ``metrics`` empty: all; ``tests``: how many p-values Holm will correct."""
+
+    metrics: tuple[str, ...] = ()
+    test: str = "auto"
+    alpha: float = 0.05
+    seed: int = 0
+    tests: int = 1
+
+    @cached_property
+    def resampler(self) -> stats.Resampler:
+        """The bootstrap draws that all comparisons share."""
+        enough = stats.affordable_draws(self.tests, self.alpha)
+        draws = min(enough, 20_000) if self.test == "bootstrap" else 2000
+        return stats.Resampler(draws=draws, seed=self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellComparison:
+    """One metric of two matched cells, second against first.
+
+    n, units, only_a, only_b
+        samples paired, units they are drawn in, and samples that one side alone has graded
+    difference, ci
+        second minus first on the metric's own scale, with its paired bootstrap 95 % interval
+    p, p_worse, p_holm
+        two-sided; one-sided that the second is worse; two-sided after Holm over all cells
+    detectable
+        the difference that this test would have found 4 times in 5; ``None``: no sample differs
+    note
+        why there is no test, where ``test`` is ``None``
+    """
+
+    match: Match
+    metric: Metric
+    value_a: float
+    value_b: float
+    n: int
+    units: int = 0
+    only_a: int = 0
+    only_b: int = 0
+    difference: float | None = None
+    ci: tuple[float, float] | None = None
+    test: str | None = None
+    draws: int = 0
+    p: float | None = None
+    p_worse: float | None = None
+    p_holm: float | None = None
+    mid_p: float | None = None
+    detectable: float | None = None
+    note: str = ""
+    spread: stats.Spread | None = field(default=None, compare=False, repr=False)
+    pairs: stats.Pairs | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def significant(self) -> bool:
+        """Whether the two differ at 5 % after Holm's correction."""
+        return self.p_holm is not None and self.p_holm <= 0.05
+
+
+def compare_match(match: Match, a: Side, b: Side, settings: Settings) -> Iterator[CellComparison]:
+    """Compare two cells on each wanted metric that both have.
+
+    Raises:
+        DataError: a cell's samples cannot be read.
+    """
+    shared = wanted_scores(match, settings.metrics)
+    if not shared:
+        return
+    rows_a, rows_b = a.read(match.a), b.read(match.b)
+    for first, second in shared:
+        plain = CellComparison(
+            match=match,
+            metric=second.metric,
+            value_a=first.value,
+            value_b=second.value,
+            n=min(first.n, second.n),
+        )
+        try:
+            pairs = stats.pair(second.metric, rows_a, rows_b)
+        except NotComparableError as error:
+            yield replace(plain, note=str(error).splitlines()[0])
+            continue
+        yield _tested(plain, pairs, settings)
+
+
+def wanted_scores(match: Match, names: Sequence[str] = ()) -> list[tuple[Score, Score]]:
+    """Scores that both cells have, in the task's order."""
+    there = {score.metric.name: score for score in match.b.scores}
+    return [
+        (score, there[score.metric.name])
+        for score in match.a.scores
+        if score.metric.name in there and (not names or score.metric.name in names)
+    ]
+
+
+def check_metrics(matches: Sequence[Match], names: Sequence[str]) -> None:
+    """Raise UsageError for a metric that no cell has."""
+    known = {second.metric.name for match in matches for _, second in wanted_scores(match)}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"No compared cell has the metric '{name}'. {suggestion(name, known)}")
+
+
+def _tested(plain: CellComparison, pairs: stats.Pairs, settings: Settings) -> CellComparison:
+    known = replace(
+        plain,
+        value_a=pairs.value_a,
+        value_b=pairs.value_b,
+        n=pairs.n,
+        units=pairs.units,
+        only_a=pairs.only_a,
+        only_b=pairs.only_b,
+    )
+    if any(pairs.unusable):
+        return replace(known, pairs=pairs, note=_unusable(pairs))
+    spread = stats.spread(pairs, settings.resampler)
+    known = replace(
+        known, difference=pairs.difference, ci=spread.interval(), spread=spread, pairs=pairs
+    )
+    error = spread.standard_error
+    if error > 0:
+        known = replace(known, detectable=stats.detectable(error, alpha=settings.alpha))
+    if pairs.units < 2:
+        return replace(known, ci=None, note="one sample, or samples of one source, cannot tell.")
+    try:
+        name = stats.choose(pairs, settings.test)
+    except UsageError as refused:
+        return replace(known, note=str(refused).splitlines()[0])
+    draws = stats.affordable_draws(settings.tests, settings.alpha)
+    found = stats.significance(pairs, name, spread, draws=draws, seed=settings.seed)
+    return replace(
+        known,
+        test=found.test,
+        draws=found.draws,
+        p=found.p,
+        p_worse=found.p_worse,
+        mid_p=found.mid_p,
+    )
+
+
+def _unusable(pairs: stats.Pairs) -> str:
+    first, second = pairs.unusable
+    return (
+        f"{first} samples of the first and {second} of the second have statistics that are no "
+        "finite numbers."
+    )
+
+
+def with_holm(comparisons: Sequence[CellComparison]) -> tuple[CellComparison, ...]:
+    """Holm's correction over every comparison that has a p-value."""
+    tested = [i for i, one in enumerate(comparisons) if one.p is not None]
+    adjusted = dict(zip(tested, stats.holm([comparisons[i].p or 0.0 for i in tested]), strict=True))
+    return tuple(replace(one, p_holm=adjusted.get(i)) for i, one in enumerate(comparisons))

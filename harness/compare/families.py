@@ -1,0 +1,155 @@
+"""Scaling curves of whole families, side against side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import stats
+from harness.compare.sides import Side
+from harness.laws import Series
+from harness.results import CellStats
+from harness.stats.curves import CurveDifference, compare_curves
+from harness.types import CellRecord, Metric
+
+LEAST_SIZES = 3
+DRAWS = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyCells:
+    """The cells of one family on one task, ordered by size."""
+
+    family: str
+    task: str
+    side: Side
+    cells: tuple[CellRecord, ...]
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """Non-embedding parameters."""
+        return tuple(float(cell.model.parameters.non_embedding or 0) for cell in self.cells)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveComparison:
+    """One metric of one task: two families' curves, and how they differ."""
+
+    family_a: str
+    family_b: str
+    task: str
+    metric: Metric
+    found: CurveDifference
+
+
+def families(side: Side) -> Mapping[tuple[str, str], FamilyCells]:
+    """Families with enough sizes to have a curve, by family and task."""
+    groups: dict[tuple[str, str], list[CellRecord]] = {}
+    for cell in side.cells:
+        if cell.model.parameters.non_embedding and cell.scores:
+            groups.setdefault((cell.model.family, cell.task), []).append(cell)
+    result = {}
+    for (family, task), cells in groups.items():
+        cells.sort(key=lambda cell: cell.model.parameters.non_embedding or 0)
+        sizes = {cell.model.parameters.non_embedding for cell in cells}
+        if len(sizes) >= LEAST_SIZES and len({cell.fingerprint for cell in cells}) == 1:
+            result[family, task] = FamilyCells(
+                family=family, task=task, side=side, cells=tuple(cells)
+            )
+    return result
+
+
+def matched_families(a: Side, b: Side) -> Iterator[tuple[FamilyCells, FamilyCells]]:
+    """Families of one name, or the only ones, on tasks whose fingerprints agree."""
+    left, right = families(a), families(b)
+    names_a, names_b = ({family for family, _ in side} for side in (left, right))
+    single = len(names_a) == len(names_b) == 1
+    for (family, task), first in left.items():
+        second = right.get((next(iter(names_b)) if single else family, task))
+        if second is not None and first.cells[0].fingerprint == second.cells[0].fingerprint:
+            yield first, second
+
+
+def compare_families(
+    a: Side, b: Side, *, metrics: Sequence[str] = (), seed: int = 0
+) -> tuple[CurveComparison, ...]:
+    """Compare every pair of matching curves; nothing where no side has a family of three sizes."""
+    found = []
+    for first, second in matched_families(a, b):
+        rows = [f.side.read(cell) for f in (first, second) for cell in f.cells]
+        for metric in _metrics(first, second, metrics):
+            series = paired_series(metric, first, second, rows, seed=seed)
+            if series is None:
+                continue
+            found.append(
+                CurveComparison(
+                    family_a=first.family,
+                    family_b=second.family,
+                    task=first.task,
+                    metric=metric,
+                    found=compare_curves(*series, seed=seed),
+                )
+            )
+    return tuple(found)
+
+
+def _metrics(a: FamilyCells, b: FamilyCells, names: Sequence[str]) -> Iterator[Metric]:
+    for score in a.cells[0].scores:
+        name = score.metric.name
+        everywhere = all(
+            any(other.metric.name == name for other in cell.scores) for cell in (*a.cells, *b.cells)
+        )
+        if everywhere and (not names or name in names):
+            yield score.metric
+
+
+def paired_series(
+    metric: Metric, a: FamilyCells, b: FamilyCells, rows: Sequence[CellStats], *, seed: int
+) -> tuple[Series, Series] | None:
+    """Both families' scores, with replicates over the same draws of the samples that all share.
+
+    ``rows`` are the statistics of ``a``'s cells, then of ``b``'s. ``None`` where some statistic
+    is no finite number.
+    """
+    matrix = _replicates(metric, rows, seed)
+    if matrix is not None and not np.isfinite(matrix).any():
+        return None
+    cut = len(a.cells)
+    parts = (None, None) if matrix is None else (matrix[:, :cut], matrix[:, cut:])
+    first, second = (
+        _series(metric, family, drawn) for family, drawn in zip((a, b), parts, strict=True)
+    )
+    return first, second
+
+
+def _series(metric: Metric, family: FamilyCells, drawn: NDArray[np.float64] | None) -> Series:
+    return Series(
+        sizes=family.sizes,
+        values=tuple(
+            next(s.value for s in cell.scores if s.metric.name == metric.name)
+            for cell in family.cells
+        ),
+        metric=metric,
+        replicates=drawn,
+        labels=tuple(cell.model.name for cell in family.cells),
+    )
+
+
+def _replicates(metric: Metric, rows: Sequence[CellStats], seed: int) -> NDArray[np.float64] | None:
+    """(B, m) scores of every cell over the same resamples; ``None`` without shared samples."""
+    tables = [cell.rows.get(metric.name, {}) for cell in rows]
+    shared = {key for key in tables[0] if all(key in table for table in tables)}
+    if not shared:
+        return None
+    kept = CellStats(
+        rows={metric.name: {key: row for key, row in tables[0].items() if key in shared}},
+        groups=rows[0].groups,
+    )
+    paired = [stats.pair(metric, kept, cell) for cell in rows]
+    if any(any(one.unusable) for one in paired):
+        return None
+    resampler = stats.Resampler(draws=DRAWS, seed=seed)
+    return resampler.values(metric, [one.unit_b for one in paired]).T
