@@ -243,11 +243,16 @@ def test_a_tokenizer_without_its_package_says_what_to_install(tokenizer: str, pa
 def test_a_sentencepiece_model_is_never_downloaded_unasked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
+
     monkeypatch.setattr("sacrebleu.utils.SACREBLEU_DIR", str(tmp_path))
-    for tokenizer in ("spm", "flores101", "flores200", "spBLEU-1K"):
+    for tokenizer in ("spm", "flores101", "flores200"):
         with pytest.raises(DataError, match=rf"'{tokenizer}' needs its model file"):
             bleu(tokenizer)
     assert list(tmp_path.iterdir()) == []
+    monkeypatch.delitem(SPM_MODELS, "flores200")
+    with pytest.raises(UsageError, match="'flores200' is not in sacreBLEU"):
+        bleu("flores200")
 
 
 @settings(max_examples=30, deadline=None)

@@ -116,19 +116,14 @@ def _ter(sums: Array) -> Array:
 
 
 def _bleu_precisions(matches: Array, totals: Array, smooth: str, smooth_value: float) -> Array:
-    """n-gram precisions in 0-100, smoothed as sacreBLEU's ``compute_bleu`` does."""
-    precisions = _divide(100.0 * matches, totals, 0.0)
+    """n-gram precisions in 0-1, smoothed as sacreBLEU's ``compute_bleu`` does."""
+    precisions = _divide(matches, totals, 0.0)
+    missing = (matches == 0) & (totals > 0)
     if smooth == "exp":
-        missing = (matches == 0) & (totals > 0)
         halvings = np.exp2(np.cumsum(missing, axis=-1))
-        return np.where(
-            missing, _divide(np.full_like(totals, 100.0), halvings * totals, 0), precisions
-        )
+        return np.where(missing, _divide(1 / halvings, totals, 0.0), precisions)
     if smooth == "floor":
-        missing = (matches == 0) & (totals > 0)
-        return np.where(
-            missing, _divide(np.full_like(totals, 100.0 * smooth_value), totals, 0), precisions
-        )
+        return np.where(missing, _divide(np.array(smooth_value), totals, 0.0), precisions)
     return precisions
 
 
@@ -151,8 +146,8 @@ def _bleu(sums: Array, *, smooth: str, smooth_value: float, effective: bool) -> 
     mean_log = _divide(np.where(used, logs, 0.0).sum(-1), used.sum(-1).astype(np.float64), -np.inf)
     shortfall = 1.0 - _divide(reference, hypothesis, np.inf)
     penalty = np.exp(np.minimum(shortfall, 0.0))
-    # The logarithms' rounding can end a hair above 100, which no bounded score may.
-    return np.where(anything, np.minimum(penalty * np.exp(mean_log), 100.0), 0.0)
+    # Smoothing by a large value can pass 100, which no bounded score may.
+    return np.where(anything, np.minimum(100.0 * penalty * np.exp(mean_log), 100.0), 0.0)
 
 
 def _chrf(sums: Array, *, orders: int, beta: float, eps: bool) -> Array:

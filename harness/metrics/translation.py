@@ -49,6 +49,11 @@ def _require_model_file(name: str) -> None:
     from sacrebleu.utils import SACREBLEU_DIR
 
     key = "flores101" if name == "spm" else name
+    if key not in tokenizer_spm.SPM_MODELS:
+        raise UsageError(
+            f"BLEU's tokenizer '{name}' is not in sacreBLEU {package_version('sacrebleu')}.\n"
+            "Install a newer one, or choose another tokenizer."
+        )
     url = tokenizer_spm.SPM_MODELS[key]["url"]
     path = Path(SACREBLEU_DIR, "models", url.rsplit("/", 1)[-1])
     if not path.is_file():
