@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from pathlib import Path
@@ -14,17 +15,23 @@ from harness.errors import DataError, UsageError
 from harness.metrics import spans_from_tags, tags_from_spans, value
 from harness.types import Generate, RequestKind, Response, Sample, Tag, Task, TaskSettings
 from harness_ner import harness_tasks
-from harness_ner.answers import read_answer, render
 from harness_ner.columns import read_columns
+from harness_ner.forms import FORMS, read_json, read_list, read_tags, render_list, render_tags
+from harness_ner.task import EntityTask
 
 TYPES = ("LOC", "ORG", "PER")
+SPECS = {spec.name: spec for spec in harness_tasks()}
 
 
 def task_of(
-    path: Path | str, kind: RequestKind = "tag", *, shots: int | None = None, **options: str
+    path: Path | str,
+    kind: RequestKind = "tag",
+    *,
+    name: str = "conll",
+    shots: int | None = None,
+    **options: str,
 ) -> Task:
-    (spec,) = harness_tasks()
-    return spec.build(
+    return SPECS[name].build(
         TaskSettings(argument=str(path), options=options, shots=shots, kinds=frozenset({kind}))
     )
 
@@ -175,46 +182,46 @@ def test_sentence_right_after_a_document_line_is_kept(shared: Path) -> None:
 
 def test_written_form() -> None:
     tokens = ("EU", "rejects", "Peter", "Blackburn")
-    assert render(tokens, [("PER", 2, 4), ("ORG", 0, 1)]) == "ORG: EU; PER: Peter Blackburn"
-    assert render(tokens, []) == "None"
+    assert render_list(tokens, [("PER", 2, 4), ("ORG", 0, 1)]) == "ORG: EU; PER: Peter Blackburn"
+    assert render_list(tokens, []) == "None"
 
 
 def test_repeated_names_are_taken_from_left_to_right() -> None:
     tokens = ("Paris", "beats", "New", "Paris", "in", "Paris")
-    reading = read_answer("ORG: Paris; LOC: New Paris; LOC: Paris", tokens, TYPES)
+    reading = read_list("ORG: Paris; LOC: New Paris; LOC: Paris", tokens, TYPES)
     assert reading.spans == (("ORG", 0, 1), ("LOC", 2, 4), ("LOC", 5, 6))
 
 
 def test_names_out_of_order_are_found() -> None:
-    reading = read_answer("PER: Bo; LOC: Rome", ("Rome", "saw", "Bo"), TYPES)
+    reading = read_list("PER: Bo; LOC: Rome", ("Rome", "saw", "Bo"), TYPES)
     assert set(reading.spans) == {("PER", 2, 3), ("LOC", 0, 1)}
 
 
 def test_blanks_do_not_hinder_alignment() -> None:
-    reading = read_answer("PER: Smith's; ORG: AT & T", ("Smith", "'s", "AT&T"), TYPES)
+    reading = read_list("PER: Smith's; ORG: AT & T", ("Smith", "'s", "AT&T"), TYPES)
     assert reading.spans == (("PER", 0, 2), ("ORG", 2, 3))
 
 
 def test_invented_names_are_wrong_entities_at_no_place() -> None:
-    reading = read_answer("PER: Bo; PER: Al; PER: Al", ("Bo", "left"), TYPES)
+    reading = read_list("PER: Bo; PER: Al; PER: Al", ("Bo", "left"), TYPES)
     assert reading.readable
     assert reading.entities == [("PER", 0, 1), ("PER", -1, -1), ("PER", -2, -2)]
 
 
 def test_semicolons_inside_names_stay() -> None:
-    reading = read_answer("ORG: A ; B; PER: Bo", ("A", ";", "B", "Bo"), TYPES)
+    reading = read_list("ORG: A ; B; PER: Bo", ("A", ";", "B", "Bo"), TYPES)
     assert reading.spans == (("ORG", 0, 3), ("PER", 3, 4))
 
 
 @pytest.mark.parametrize("answer", ["None", " none.", "NONE"])
 def test_none_is_an_answer(answer: str) -> None:
-    reading = read_answer(answer, ("a",), TYPES)
+    reading = read_list(answer, ("a",), TYPES)
     assert reading.readable and not reading.entities
 
 
 @pytest.mark.parametrize("answer", ["", "The text is about EU.", "LOC:", "EU; ORG: EU", "CITY: EU"])
 def test_malformed_answers_are_not_readable(answer: str) -> None:
-    assert not read_answer(answer, ("EU",), TYPES).readable
+    assert not read_list(answer, ("EU",), TYPES).readable
 
 
 WORDS = st.lists(st.text(alphabet="ab;: ,N", min_size=1, max_size=4), max_size=8)
@@ -222,7 +229,7 @@ WORDS = st.lists(st.text(alphabet="ab;: ,N", min_size=1, max_size=4), max_size=8
 
 @given(answer=st.text(alphabet="abPERLOC:; \n", max_size=40) | st.text(), tokens=WORDS)
 def test_reading_never_raises_and_spans_lie_in_the_text(answer: str, tokens: list[str]) -> None:
-    reading = read_answer(answer, tokens, TYPES)
+    reading = read_list(answer, tokens, TYPES)
     taken = [position for _, start, end in reading.spans for position in range(start, end)]
     assert len(taken) == len(set(taken))
     assert all(0 <= position < len(tokens) for position in taken)
@@ -235,9 +242,88 @@ def test_entities_of_distinct_words_survive_writing(
     tokens = [f"w{number}" for number in range(len(kinds))]
     shuffle.shuffle(tokens)
     spans = [(kind, start, start + 1) for start, kind in enumerate(kinds) if kind]
-    reading = read_answer(render(tokens, spans), tokens, TYPES)
+    reading = read_list(render_list(tokens, spans), tokens, TYPES)
     assert list(reading.spans) == spans
     assert reading.readable
+
+
+def test_marked_text_says_which_occurrence_is_meant() -> None:
+    tokens = ("Paris", "in", "New", "Paris", "'s", "Paris")
+    answer = "Paris in <LOC>New Paris</LOC>'s <org>Paris</ORG>"
+    reading = read_tags(answer, tokens, TYPES)
+    assert reading.spans == (("LOC", 2, 4), ("ORG", 5, 6))
+    assert reading.readable
+
+
+def test_marks_in_a_changed_text_are_found_by_their_words() -> None:
+    reading = read_tags("I met <PER>Bo</PER> and <PER>Al</PER>", ("Bo", "left"), TYPES)
+    assert reading.entities == [("PER", 0, 1), ("PER", -1, -1)]
+    assert reading.readable
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "a text of its own",
+        "<LOC>EU is",
+        "EU</LOC> is",
+        "<LOC>EU <ORG>is</ORG></LOC>",
+        "<LOC></LOC>EU is",
+    ],
+)
+def test_marks_that_do_not_pair_are_not_readable(answer: str) -> None:
+    assert not read_tags(answer, ("EU", "is"), TYPES).readable
+
+
+def test_unmarked_repetition_is_an_answer_without_entities() -> None:
+    reading = read_tags(" EU is.", ("EU", "is", "."), TYPES)
+    assert reading.readable and not reading.entities
+
+
+@pytest.mark.parametrize(
+    ("answer", "spans"),
+    [
+        (
+            '[{"type": "PER", "text": "Bo"}, {"type": "loc", "text": "EU"}]',
+            [("PER", 1, 2), ("LOC", 0, 1)],
+        ),
+        ('Here: {"PER": ["Bo"], "LOC": ["EU"]} done', [("PER", 1, 2), ("LOC", 0, 1)]),
+        ("[]", []),
+    ],
+)
+def test_json_in_both_forms(answer: str, spans: list[tuple[str, int, int]]) -> None:
+    reading = read_json(answer, ("EU", "Bo"), TYPES)
+    assert list(reading.spans) == spans
+    assert reading.readable
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "no", "[1]", '[{"type": "PER"}]', '{"PER": "Bo"}', '[{"type": "PER"', "[" * 5000]
+)
+def test_json_of_other_forms_is_not_readable(answer: str) -> None:
+    assert not read_json(answer, ("Bo",), TYPES).readable
+
+
+@given(answer=st.text(alphabet='<>/PERLOC[]{}":, ab', max_size=50) | st.text(), tokens=WORDS)
+@pytest.mark.parametrize("form", FORMS)
+def test_no_form_ever_raises(form: str, answer: str, tokens: list[str]) -> None:
+    for kind, start, end in FORMS[form].read(answer, tokens, TYPES).entities:
+        assert kind
+        assert (start, end) == (start, start) if start < 0 else 0 <= start < end <= len(tokens)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b;", "New"]), st.sampled_from([None, "LOC", "PER"])),
+        max_size=9,
+    )
+)
+def test_marked_text_survives_reading_whatever_repeats(parts: list[tuple[str, str | None]]) -> None:
+    tokens = [word for word, _ in parts]
+    spans = [(kind, start, start + 1) for start, (_, kind) in enumerate(parts) if kind]
+    reading = read_tags(render_tags(tokens, spans), tokens, TYPES)
+    assert list(reading.spans) == spans
 
 
 # --- the task -------------------------------------------------------------------------------------
@@ -311,18 +397,66 @@ def test_gold_of_every_scheme_is_read_alike(shared: Path, tmp_path: Path, scheme
         assert spans_from_tags(before.tags) == spans_from_tags(after.tags)
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
-    "name",
-    ["conll2003/eng.testa", "conll2002/esp.testa.first800", "wnut17/emerging.dev.conll"],
+    ("name", "file", "ambiguous"),
+    [
+        ("conll", "conll2003/eng.testa", 0),
+        ("conll", "conll2002/esp.testa.first800", 0),
+        ("conll", "wnut17/emerging.dev.conll", 0),
+        ("cluener", "cluener/dev.first_half.json", 1),
+    ],
 )
-def test_perfect_written_answers_score_the_maximum(shared: Path, name: str) -> None:
-    task = task_of(shared / "data" / name, "generate")
-    stats = [
-        grade(
-            task,
-            sample,
-            Response(text=" " + render(sample.reference["tokens"], sample.reference["spans"])),
-        )
-        for sample in task.samples()
-    ]
-    assert value(task.metrics[0], stats) == 100.0
+def test_right_entities_find_their_places(
+    shared: Path, name: str, file: str, ambiguous: int, form: str
+) -> None:
+    """All but one: without marks, a name that stands first as part of a word is taken for it."""
+    task = task_of(shared / "data" / file, "generate", name=name, form=form)
+    assert isinstance(task, EntityTask)
+    rows = [task.grade(sample, task.oracle(sample)) for sample in task.samples()]
+    assert not any("unparseable" in row for row in rows)
+    right, written_down, gold = (
+        sum(column) for column in zip(*[r["entity_f1"] for r in rows], strict=True)
+    )
+    assert written_down == gold
+    assert gold - right == (0 if form == "tags" else ambiguous)
+
+
+# --- CLUENER --------------------------------------------------------------------------------------
+
+
+def test_cluener_characters_are_tokens_and_last_offsets_belong(tmp_path: Path) -> None:
+    path = written(tmp_path, '{"text": "在台湾", "label": {"address": {"台湾": [[1, 2]]}}}')
+    (tagged,) = task_of(path, name="cluener").samples()
+    assert tagged.requests == (Tag(tokens=("在", "台", "湾")),)
+    assert tagged.reference["spans"] == [["address", 1, 3]]
+    (asked,) = task_of(path, "generate", name="cluener", form="tags").samples()
+    (request,) = asked.requests
+    assert isinstance(request, Generate)
+    assert request.prompt.endswith("Types: address\n\nText: 在台湾\nMarked:")
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ({"name": {"x": [[0, 0]]}}, "'x' does not stand at characters 0 to 0"),
+        ({"name": {"在": [[0]]}}, r"'在' is \[0\], not first and last offset"),
+        ({"name": {"在": 3}}, "'在' is 3, not a list"),
+        ({"name": 3}, "'name' is 3, not an object"),
+        (3, "'label' is 3, not an object"),
+    ],
+)
+def test_wrong_cluener_labels_are_named(tmp_path: Path, label: object, message: str) -> None:
+    path = written(tmp_path, json.dumps({"text": "在台湾", "label": label}))
+    with pytest.raises(DataError, match=message):
+        task_of(path, name="cluener")
+
+
+@pytest.mark.parametrize(
+    ("file", "texts", "entities"),
+    [("dev.first_half.json", 671, 1531), ("train.first500.json", 500, 1118)],
+)
+def test_cluener_files_are_whole(shared: Path, file: str, texts: int, entities: int) -> None:
+    samples = list(task_of(shared / "data/cluener" / file, name="cluener").samples())
+    assert len(samples) == texts
+    assert sum(len(sample.reference["spans"]) for sample in samples) == entities

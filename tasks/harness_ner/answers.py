@@ -1,18 +1,12 @@
-"""Entities as a model writes them, and their way back to token offsets.
-
-The written form is that of InstructUIE (Wang et al. 2023, arXiv:2304.08085): ``TYPE: words``,
-parted by semicolons, in the order of the text, or ``None``.
-"""
+"""Entities as a model writes them, and their way back to token offsets."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
-
-NONE = "None"
 
 Span: TypeAlias = tuple[str, int, int]
 """An entity: type, first token, and the token after its last."""
@@ -43,36 +37,47 @@ class Reading:
         return [*self.spans, *nowhere]
 
 
-def render(tokens: Sequence[str], spans: Sequence[Span]) -> str:
-    """The written form of entities, as worked examples show it."""
-    ordered = sorted(spans, key=lambda span: span[1])
-    parts = [f"{kind}: {' '.join(tokens[start:end])}" for kind, start, end in ordered]
-    return "; ".join(parts) or NONE
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A way to write entities down.
 
-
-def read_answer(answer: str, tokens: Sequence[str], types: Sequence[str]) -> Reading:
-    """Read an answer about ``tokens``; never raises.
-
-    Types are matched without regard to case. Semicolons that no ``TYPE:`` follows belong to the
-    words before them, so that any token may occur in a name. A blank answer is not readable.
+    ``instruction`` says what is asked, ``cue`` stands before the answer. ``render`` writes the
+    entities of tokens, joined by ``glue``; ``read`` takes an answer, the tokens and the entity
+    types, and never raises.
     """
-    text = answer.strip()
-    if text.rstrip(".").casefold() == NONE.casefold():
-        return Reading(spans=(), unplaced=(), readable=True)
-    label = "|".join(re.escape(kind) for kind in sorted(types, key=len, reverse=True)) or "(?!)"
-    head, *parts = re.split(rf"(?:^|;)\s*({label})\s*:", text, flags=re.IGNORECASE)
-    known = {kind.casefold(): kind for kind in types}
-    mentions = [
-        (known.get(kind.casefold(), kind), words)
-        for kind, words in zip(parts[0::2], parts[1::2], strict=True)
-    ]
+
+    instruction: str
+    cue: str
+    render: Callable[[Sequence[str], Sequence[Span], str], str]
+    read: Callable[[str, Sequence[str], Sequence[str]], Reading]
+
+
+def in_order(spans: Sequence[Span]) -> list[Span]:
+    """Spans from left to right, the longer first where two begin together."""
+    return sorted(spans, key=lambda span: (span[1], -span[2]))
+
+
+def reading_of(
+    mentions: Sequence[Mention], tokens: Sequence[str], *, readable: bool = True
+) -> Reading:
+    """A reading of mentions in the order of the text; blank ones make it not readable."""
     filled = [(kind, words) for kind, words in mentions if words.strip()]
     spans = place_mentions(filled, tokens)
     return Reading(
         spans=spans,
         unplaced=tuple(_without([kind for kind, _ in filled], [span[0] for span in spans])),
-        readable=bool(filled) and len(filled) == len(mentions) and not head.strip(" ;"),
+        readable=readable and len(filled) == len(mentions),
     )
+
+
+def as_known(kind: str, types: Sequence[str]) -> str:
+    """The type of ``types`` that ``kind`` means, without regard to case; else ``kind``."""
+    return next((one for one in types if one.casefold() == kind.casefold()), kind)
+
+
+def any_of(types: Sequence[str]) -> str:
+    """A regular expression that matches each of ``types``, or nothing where there are none."""
+    return "|".join(re.escape(kind) for kind in sorted(types, key=len, reverse=True)) or "(?!)"
 
 
 def _without(kinds: Sequence[str], placed: Sequence[str]) -> list[str]:

@@ -109,8 +109,3 @@ def _without_prefix(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
         replace(sentence, tokens=tuple(token[len(prefix[0]) :] for token in sentence.tokens))
         for sentence in sentences
     )
-
-
-def entity_types(sentences: Sequence[Sentence]) -> tuple[str, ...]:
-    """The entity types that occur, sorted."""
-    return tuple(sorted({tag[2:] for sentence in sentences for tag in sentence.tags if tag != "O"}))

@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness import metrics
 from harness.errors import UsageError
 from harness.metrics.spans import Span, spans_from_tags, tags_from_spans
-from harness.types import Generate, Metric, Response, Sample, Stats, Tag
-from harness_files import (
-    FewShot,
-    Shot,
-    check_options,
-    choice_option,
-    data_file,
-    few_shot,
-    number_option,
-)
-from harness_ner.answers import read_answer, render
-from harness_ner.columns import Sentence, entity_types, read_columns
+from harness.types import Generate, Metric, Option, Response, Sample, Stats, Tag, TaskSpec
+from harness_files import Shot, check_options, choice_option, data_file, few_shot
+from harness_files.dataset import MAX_SHOTS, ONE_FILE
+from harness_ner.forms import FORMS
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
-    from harness.types import Option, TaskSettings
+    from harness.types import TaskSettings
+    from harness_files import FewShot
+    from harness_ner.answers import Form
 
-NAME = "conll"
 MAX_TOKENS = 256
+
+FORM = Option(name="form", help="how a model writes entities down: list (default), tags or json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marked:
+    """A text with its entities. ``group`` names its document, where there are several."""
+
+    tokens: tuple[str, ...]
+    spans: tuple[Span, ...]
+    group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class EntityTask:
-    """Sentences with entities. References hold ``tokens`` and ``spans`` (type, start, end)."""
+    """Texts with entities. References hold ``tokens`` and ``spans`` (type, start, end)."""
 
     items: Sequence[Sample]
     types: Sequence[str]
+    form: Form
+    glue: str
     scorer: Scorer
 
     @property
@@ -43,7 +50,7 @@ class EntityTask:
         return (self.scorer.metric,)
 
     def samples(self) -> Iterator[Sample]:
-        """The sentences in the file's order."""
+        """The texts in the file's order."""
         return iter(self.items)
 
     def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
@@ -53,7 +60,7 @@ class EntityTask:
             tags = responses[0].tags or ()
             entities, readable = spans_from_tags(tags), len(tags) == len(tokens)
         else:
-            reading = read_answer(responses[0].text or "", tokens, self.types)
+            reading = self.form.read(responses[0].text or "", tokens, self.types)
             entities, readable = reading.entities, reading.readable
         stats = {self.scorer.metric.name: self.scorer.stats(entities, sample.reference["spans"])}
         return stats if readable else {**stats, "unparseable": (1.0,)}
@@ -66,82 +73,102 @@ class EntityTask:
         ]
         if isinstance(sample.requests[0], Tag):
             return (Response(tags=tuple(tags_from_spans(spans, len(tokens)))),)
-        return (Response(text=f" {render(tokens, spans)}"),)
+        return (Response(text=f" {self.form.render(tokens, spans, self.glue)}"),)
 
 
-def build(settings: TaskSettings, options: Sequence[Option]) -> EntityTask:
-    """Read the file that the settings name, and ask every sentence as the model can answer."""
-    from harness import metrics
+@dataclass(frozen=True, kw_only=True)
+class EntitySet:
+    """A data set of marked texts in one file.
 
-    check_options(NAME, settings, options)
-    sentences = _read(settings, data_file(NAME, settings))
-    types = entity_types(sentences)
-    if "generate" in settings.kinds:
-        items = _written(settings, sentences, types)
-    else:
+    ``read`` takes the settings and a path; ``glue`` joins tokens to a text; ``options`` are those
+    besides the file's.
+    """
+
+    name: str
+    description: str
+    read: Callable[[TaskSettings, str], Sequence[Marked]]
+    glue: str = " "
+    options: tuple[Option, ...] = ()
+
+    @property
+    def all_options(self) -> tuple[Option, ...]:
+        """Every option the task takes."""
+        return (*ONE_FILE, FORM, *self.options)
+
+    def spec(self) -> TaskSpec:
+        """The task as a plugin declares it; nothing is read before it is built."""
+        return TaskSpec(
+            name=self.name,
+            build=self.build,
+            needs=(frozenset({"tag"}), frozenset({"generate"})),
+            category="named entities",
+            argument="FILE",
+            options=self.all_options,
+            max_shots=MAX_SHOTS,
+            description=self.description,
+        )
+
+    def build(self, settings: TaskSettings) -> EntityTask:
+        """Read the file that the settings name, and ask every text as the model can answer."""
+        check_options(self.name, settings, self.all_options)
+        form = FORMS[choice_option(self.name, settings, "form", tuple(FORMS), default="list")]
+        texts = self.read(settings, data_file(self.name, settings))
+        types = sorted({span[0] for text in texts for span in text.spans})
+        if "generate" in settings.kinds:
+            request = self._writing(settings, form, types)
+        else:
+            request = self._tagging(settings)
+        return EntityTask(
+            items=tuple(
+                _sample(str(number), text, request) for number, text in enumerate(texts, start=1)
+            ),
+            types=types,
+            form=form,
+            glue=self.glue,
+            scorer=metrics.entity_f1(),
+        )
+
+    def _tagging(self, settings: TaskSettings) -> Callable[[str, Marked], Generate | Tag]:
         if settings.shots:
             raise UsageError(
-                f"Task '{NAME}' asks this model for tags, which take no worked examples.\n"
+                f"Task '{self.name}' asks this model for tags, which take no worked examples.\n"
                 "Leave out --shots, or run it apart from models that write their answers."
             )
-        items = tuple(
-            _sample(number, sentence, Tag(tokens=sentence.tokens))
-            for number, sentence in enumerate(sentences, start=1)
+        return lambda identity, text: Tag(tokens=text.tokens)
+
+    def _writing(
+        self, settings: TaskSettings, form: Form, types: Sequence[str]
+    ) -> Callable[[str, Marked], Generate | Tag]:
+        """Requests to write entities down, with the worked examples that the settings ask for."""
+        pool = settings.options.get("shots_data", "")
+        shots: FewShot = few_shot(
+            self.name,
+            settings,
+            [self._shot(text, form) for text in self.read(settings, pool)] if pool else [],
+            needs="shots_data=FILE",
+            introduction=f"{form.instruction}\nTypes: {', '.join(types)}",
         )
-    return EntityTask(items=items, types=types, scorer=metrics.entity_f1())
+
+        def request(identity: str, text: Marked) -> Generate:
+            prompt = shots.prompt(identity, self._question(text, form))
+            return Generate(prompt=prompt, max_tokens=MAX_TOKENS, stop=("\n",))
+
+        return request
+
+    def _question(self, text: Marked, form: Form) -> str:
+        return f"Text: {self.glue.join(text.tokens)}\n{form.cue}"
+
+    def _shot(self, text: Marked, form: Form) -> Shot:
+        answer = form.render(text.tokens, text.spans, self.glue)
+        return Shot(question=self._question(text, form), answer=f" {answer}")
 
 
-def introduction(types: Sequence[str]) -> str:
-    """What is asked, once before all worked examples."""
-    return (
-        "List the named entities of each text in order, as TYPE: words, parted by semicolons, "
-        f"or None.\nTypes: {', '.join(types)}"
-    )
-
-
-def question(tokens: Sequence[str]) -> str:
-    """One sentence as it is asked, its tokens parted by blanks."""
-    return f"Text: {' '.join(tokens)}\nEntities:"
-
-
-def shot(sentence: Sentence) -> Shot:
-    """A worked example."""
-    answer = render(sentence.tokens, spans_from_tags(sentence.tags))
-    return Shot(question=question(sentence.tokens), answer=f" {answer}")
-
-
-def _read(settings: TaskSettings, path: str) -> tuple[Sentence, ...]:
-    encoding = choice_option(NAME, settings, "encoding", ("utf-8", "latin-1"), default="utf-8")
-    return read_columns(path, column=number_option(NAME, settings, "column"), encoding=encoding)
-
-
-def _written(
-    settings: TaskSettings, sentences: Sequence[Sentence], types: Sequence[str]
-) -> tuple[Sample, ...]:
-    pool = settings.options.get("shots_data", "")
-    shots = few_shot(
-        NAME,
-        settings,
-        [shot(sentence) for sentence in _read(settings, pool)] if pool else [],
-        needs="shots_data=FILE",
-        introduction=introduction(types),
-    )
-    return tuple(
-        _sample(number, sentence, _request(str(number), sentence, shots))
-        for number, sentence in enumerate(sentences, start=1)
-    )
-
-
-def _request(identity: str, sentence: Sentence, shots: FewShot) -> Generate:
-    prompt = shots.prompt(identity, question(sentence.tokens))
-    return Generate(prompt=prompt, max_tokens=MAX_TOKENS, stop=("\n",))
-
-
-def _sample(number: int, sentence: Sentence, request: Tag | Generate) -> Sample:
-    spans: list[Span] = spans_from_tags(sentence.tags)
+def _sample(
+    identity: str, text: Marked, request: Callable[[str, Marked], Generate | Tag]
+) -> Sample:
     return Sample(
-        id=str(number),
-        requests=(request,),
-        reference={"tokens": list(sentence.tokens), "spans": [list(span) for span in spans]},
-        group=sentence.document,
+        id=identity,
+        requests=(request(identity, text),),
+        reference={"tokens": list(text.tokens), "spans": [list(span) for span in text.spans]},
+        group=text.group,
     )
