@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -261,3 +262,28 @@ def test_any_text_is_scored_within_bounds(prediction: str, reference: str) -> No
     for scorer in (bleu(), bleu("zh"), bleu("intl"), chrf(word_order=2)):
         assert 0.0 <= corpus_value(scorer, [prediction], [reference]) <= 100.0
     assert corpus_value(ter(), [prediction], [reference]) >= 0.0
+
+
+def test_a_sentencepiece_model_in_its_place_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    from sacrebleu.metrics import BLEU
+    from sacrebleu.tokenizers import tokenizer_spm
+
+    text = ["the cat sat on the mat", "猫が好きです", "no one was surprised by it"] * 30
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(text), model_writer=model, vocab_size=30, minloglevel=2
+    )
+    url = tokenizer_spm.SPM_MODELS["flores200"]["url"]
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / url.rsplit("/", 1)[-1]).write_bytes(model.getvalue())
+    for module in ("sacrebleu.utils", "sacrebleu.tokenizers.tokenizer_spm"):
+        monkeypatch.setattr(f"{module}.SACREBLEU_DIR", str(tmp_path))
+    scorer = bleu("flores200", nrefs=1)
+    hypotheses, references = ["the mat sat on the cat"] * 2, ["the cat sat on a mat"] * 2
+    reference = BLEU(tokenize="flores200")
+    wanted = reference.corpus_score(hypotheses, [references]).score
+    assert corpus_value(scorer, hypotheses, references) == pytest.approx(wanted)
+    assert str(reference.get_signature()) == scorer.metric.signature
