@@ -13,7 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import harness_choice
+import harness_generation
+import harness_ner
+import harness_qa
+import harness_text
 from harness.errors import HarnessError
+from harness.types import TaskSettings
 from harness_files import read_json_lines, read_table, read_text
 from harness_files.pairs import read_pairs
 from harness_ner.columns import read_columns
@@ -55,6 +61,50 @@ def squad_like(draw: st.DrawFn) -> dict[str, Any]:
     return draw(st.just({"data": [article]}) | st.just(flat))
 
 
+ROWS: tuple[dict[str, Any], ...] = (
+    {"query": "q", "choices": ["a", "b"], "gold": 1},
+    {"context_options": ["a", "b"], "continuation": "c", "gold": 0},
+    {"context": "a", "continuation": "b"},
+    {"question": "q", "passage": "p", "answer": True},
+    {"question": "q", "answer": "#### 1"},
+    {"question": "q", "answer": ["a"]},
+    {"context": "c", "answer": "a", "aliases": ["b"]},
+    {"query_id": "1", "passage": "p", "question": "q", "answers": [["a"], ["b", "c"]]},
+    {"fname": "f", "dialogue": "d", "summary": "s"},
+    {"sentence_good": "a", "sentence_bad": "b", "UID": "u", "pairID": "1"},
+    {"sentence": "s", "label": 1},
+    {"sentence1": "s", "sentence2": "t", "label": "1"},
+    {"text": "ab", "label": {"X": {"a": [[0, 0]]}}},
+)
+VALUES = LEAVES | st.lists(LEAVES | st.lists(LEAVES, max_size=2), max_size=2) | JSON
+
+
+@st.composite
+def nearly_right_row(draw: st.DrawFn) -> dict[str, Any]:
+    """A row of some data set in which one value may be something else, or gone."""
+    row = dict(draw(st.sampled_from(ROWS)))
+    key = draw(st.sampled_from(sorted(row)))
+    match draw(st.sampled_from(["keep", "change", "drop"])):
+        case "change":
+            row[key] = draw(VALUES)
+        case "drop":
+            del row[key]
+    return row
+
+
+TABLE = st.lists(st.sampled_from(["a", ",", '"', "\n", "question,", "mr,ref\n", "A"]), max_size=30)
+XML = st.lists(
+    st.sampled_from(["<entry>", "</entry>", "<lex>", "</lex>", "<text/>", "x", "<a", "&b;", "<?"]),
+    max_size=12,
+)
+TASK_CONTENT = (
+    st.lists(nearly_right_row(), max_size=2).map(
+        lambda rows: "\n".join(map(json.dumps, rows)).encode()
+    )
+    | TABLE.map(lambda parts: "".join(parts).encode())
+    | XML.map(lambda parts: "".join(parts).encode())
+)
+
 CONTENT = (
     st.binary(max_size=60)
     | st.lists(TOKENS, max_size=30).map(lambda parts: "".join(parts).encode())
@@ -77,3 +127,27 @@ def test_reader_raises_nothing_but_ours(name: str, content: bytes) -> None:
         except HarnessError as error:
             assert str(path) in str(error)
             assert 1 <= len(str(error).splitlines()) <= 3
+
+
+SPECS = [
+    spec
+    for package in (harness_choice, harness_generation, harness_ner, harness_qa, harness_text)
+    for spec in package.harness_tasks()
+    if spec.argument
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=TASK_CONTENT | CONTENT)
+def test_every_task_raises_nothing_but_ours(content: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(content)
+        for spec in SPECS:
+            try:
+                task = spec.build(TaskSettings(argument=str(path), kinds=spec.needs[0]))
+            except HarnessError as error:
+                assert str(path) in str(error)
+                assert 1 <= len(str(error).splitlines()) <= 3
+            else:
+                assert list(task.samples())
