@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rescore": ("harness.cli.rescore", "Grade a run's saved answers anew, without a model."),
     "cache": ("harness.cli.cache", "Look into the response store, shrink it, check it."),
     "import": ("harness.cli.import_", "Make a run of results that another program wrote."),
+    "export": ("harness.cli.export", "Write a run in the formats of others."),
     "plugin": ("harness.cli.plugin", "Write a plugin package, or check one."),
 }
 BUG = 70

@@ -18,6 +18,7 @@ from harness.types import ImportedCell, ImportedScore, Metric
 from harness_interchange import lm_eval_samples, measures, published
 from harness_interchange.formats import of_json, wrong_format
 from harness_interchange.reading import find_files, inside, mapping, number, read_json, whole
+from harness_interchange.writing import file_name
 
 STAMP = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?)\.json\Z")
 SAMPLES = re.compile(r"samples_.*\.jsonl(\.gz)?\Z")
@@ -218,10 +219,13 @@ def _metric(shown: str, name: str, task: str, data: Mapping[str, Any], source: s
 def _samples(path: Path, task: str) -> lm_eval_samples.Samples:
     """The samples that were written with these results: same folder, task and time."""
     stamp = STAMP.search(path.name)
-    if stamp is None or "/" in task or "\\" in task or "\0" in task:
+    if stamp is None:
         return lm_eval_samples.NONE
-    for ending in (".jsonl", ".jsonl.gz"):
-        candidate = path.with_name(f"samples_{task}_{stamp.group(1)}{ending}")
-        if candidate.is_file():
-            return lm_eval_samples.read(candidate)
+    for name in {task, file_name(task)}:
+        if "/" in name or "\\" in name or "\0" in name:
+            continue  # no file beside the results has such a name
+        for ending in (".jsonl", ".jsonl.gz"):
+            candidate = path.with_name(f"samples_{name}_{stamp.group(1)}{ending}")
+            if candidate.is_file():
+                return lm_eval_samples.read(candidate)
     return lm_eval_samples.NONE
