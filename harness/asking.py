@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.codec import flaw
 from harness.errors import HarnessError, PluginError
 from harness.metering import Meter
 from harness.plugins import PluginInfo
@@ -76,12 +78,12 @@ def _responses(
     if not requests:
         return
     answered: set[int] = set()
-    for position, response in _guarded(model, plugin, requests):
-        problem = _problem(position, response, requests, answered)
-        if problem:
-            raise PluginError(f"{_who(model, plugin)} broke its contract: {problem}.")
-        answered.add(position)
-        yield position, response
+    for answer in _guarded(model, plugin, requests):
+        checked = _checked(answer, requests, answered)
+        if isinstance(checked, str):
+            raise PluginError(f"{_who(model, plugin)} broke its contract: {checked}.")
+        answered.add(checked[0])
+        yield checked
     if len(answered) < len(requests):
         lost = next(i for i in range(len(requests)) if i not in answered)
         raise PluginError(
@@ -91,36 +93,47 @@ def _responses(
         )
 
 
-def _guarded(
-    model: Model, plugin: PluginInfo, requests: Sequence[Request]
-) -> Iterator[tuple[int, Response]]:
+def _guarded(model: Model, plugin: PluginInfo, requests: Sequence[Request]) -> Iterator[object]:
     try:
         yield from model.respond(requests)
-    except HarnessError:
+    except (HarnessError, KeyboardInterrupt, GeneratorExit):
         raise
-    except Exception as error:
+    except BaseException as error:  # SystemExit too: a model must not end the program
         raise PluginError(
             f"{_who(model, plugin)} raised {type(error).__name__} in respond(): {error}"
         ) from error
 
 
-def _problem(
-    position: object, response: object, requests: Sequence[Request], answered: set[int]
-) -> str | None:
+def _checked(
+    answer: object, requests: Sequence[Request], answered: set[int]
+) -> tuple[int, Response] | str:
+    """One yielded answer as what it must be, or what is wrong with it."""
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        return f"respond() yielded {type(answer).__name__}, not a pair (index, Response)"
+    position, response = answer
     if not isinstance(position, int) or not 0 <= position < len(requests):
         return f"it yielded the index {position!r} for {len(requests)} requests"
     if position in answered:
         return f"it answered request number {position} twice"
     if not isinstance(response, Response):
         return f"it yielded {type(response).__name__} for request number {position}, not Response"
-    if response.error is not None:
-        return None
-    request = requests[position]
+    wrong = flaw(response)
+    if wrong is not None:
+        return f"its answer to request number {position} is no proper Response: {wrong}"
+    unfit = None if response.error is not None else _unfit(position, response, requests[position])
+    return unfit or (position, response)
+
+
+def _unfit(position: int, response: Response, request: Request) -> str | None:
+    """Why a response does not answer this kind of request, or None."""
     match request:
-        case Generate() if not isinstance(response.text, str):
+        case Generate() if response.text is None:
             return f"its answer to generate request number {position} has no text"
-        case Loglikelihood() if not isinstance(response.logprob, float):
-            return f"its answer to loglikelihood request number {position} has no float logprob"
+        case Loglikelihood() if response.logprob is None or not math.isfinite(response.logprob):
+            return (
+                f"its answer to loglikelihood request number {position} has the logprob "
+                f"{response.logprob}, not a finite number"
+            )
         case Tag() if response.tags is None or len(response.tags) != len(request.tokens):
             given = "no tags" if response.tags is None else f"{len(response.tags)} tags"
             return f"it gave {given} for the {len(request.tokens)} tokens of request {position}"

@@ -7,6 +7,7 @@ and missing fields by name, so that a file of another version never half-loads.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import types
 from collections.abc import Mapping
@@ -48,6 +49,23 @@ def from_json(cls: type[T], data: JSON, *, where: str) -> T:
             f"{where} does not hold a {cls.__name__}: {error}.\n"
             "It was changed by hand or written by another version of harness."
         ) from error
+
+
+def flaw(record: object) -> str | None:
+    """Why ``record`` would not survive being written and read again, or None when it would.
+
+    Plugins fill records in by hand; this is how a wrong type is found while it can still be
+    blamed on the one who wrote it.
+    """
+    try:
+        data = to_json(record)
+        json.dumps(data, ensure_ascii=False).encode("utf-8")
+        _read(type(record), data)
+    except UnicodeEncodeError:
+        return "a text holds a lone surrogate, which is no Unicode character"
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        return str(error)
+    return None
 
 
 def _read(hint: Any, data: JSON) -> Any:

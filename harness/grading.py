@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import __version__
-from harness.codec import to_json
+from harness.codec import flaw, to_json
 from harness.errors import DataError, HarnessError, PluginError
 from harness.plugins import PluginInfo
 from harness.types import (
     Counts,
     Metric,
     Request,
+    RequestKind,
     Response,
     Sample,
     SampleRecord,
@@ -29,11 +31,13 @@ UNPARSEABLE = "unparseable"
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A task under grading: the object, its name, and the plugin that answers for it."""
+    """A task under grading: the object, its name, the plugin that answers for it, and the kinds
+    of requests that it may ask (empty: any)."""
 
     task: Task
     name: str
     plugin: PluginInfo
+    kinds: frozenset[RequestKind] = frozenset()
 
     def breaks(self, what: str) -> PluginError:
         """The error that blames the task's plugin."""
@@ -44,6 +48,7 @@ class Subject:
 
 def draw_samples(subject: Subject, limit: int | None) -> tuple[Sample, ...]:
     """The first ``limit`` samples; raises PluginError for repeated ids, DataError for none."""
+    _check_metrics(subject)
     samples = tuple(itertools.islice(_guarded_samples(subject), limit))
     if not samples:
         raise DataError(f"Task '{subject.name}' has no samples.\nLook at the data it was given.")
@@ -96,7 +101,7 @@ def count(records: Sequence[SampleRecord]) -> Counts:
 
 
 def score(
-    metrics: Sequence[Metric], records: Sequence[SampleRecord], *, seed: int, suffix: str
+    subject: Subject, records: Sequence[SampleRecord], *, seed: int, suffix: str
 ) -> tuple[Score, ...]:
     """Value and 95 % interval of every metric that has at least one graded sample.
 
@@ -105,8 +110,8 @@ def score(
     """
     return tuple(
         made
-        for metric in metrics
-        if (made := _score(metric, records, seed=seed, suffix=suffix)) is not None
+        for metric in subject.task.metrics
+        if (made := _score(subject, metric, records, seed=seed, suffix=suffix)) is not None
     )
 
 
@@ -116,7 +121,7 @@ def signature_suffix(task: str, digest: str, identity: str, seed: int) -> str:
 
 
 def _score(
-    metric: Metric, records: Sequence[SampleRecord], *, seed: int, suffix: str
+    subject: Subject, metric: Metric, records: Sequence[SampleRecord], *, seed: int, suffix: str
 ) -> Score | None:
     import numpy as np
 
@@ -128,15 +133,51 @@ def _score(
     stats = np.array([r.stats[metric.name] for r in graded], dtype=float)
     groups = [r.group if r.group is not None else f"\0{r.id}" for r in graded]
     shared = len(set(groups)) < len(groups)
-    interval = metrics.interval(metric, stats, seed=seed, groups=groups if shared else None)
+    try:
+        value = metrics.value(metric, stats)
+        interval = metrics.interval(metric, stats, seed=seed, groups=groups if shared else None)
+    except HarnessError as error:
+        raise subject.breaks(f"broke its contract in metric '{metric.name}': {error}") from error
     own = metric.signature or f"metric:{metric.name}|formula:{metric.formula}"
     return Score(
         metric=metric,
-        value=metrics.value(metric, stats),
+        value=value,
         ci=interval,
         n=len(graded),
         signature=f"{own}|{suffix}",
     )
+
+
+def _check_metrics(subject: Subject) -> None:
+    """Raise PluginError for metrics that are none, or whose formula nobody knows."""
+    try:
+        metrics = tuple(subject.task.metrics)
+        for metric in metrics:
+            if not isinstance(metric, Metric):
+                hint = "; a scorer's metric is its .metric" if hasattr(metric, "metric") else ""
+                raise subject.breaks(
+                    f"broke its contract: its metrics hold {type(metric).__name__}, not "
+                    f"Metric{hint}."
+                )
+            wrong = flaw(metric)
+            if wrong is not None:
+                raise subject.breaks(f"broke its contract: its metric is no proper one: {wrong}.")
+            _check_formula(subject, metric)
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise subject.breaks(f"raised {type(error).__name__} in metrics: {error}") from error
+    if not metrics:
+        raise subject.breaks("broke its contract: it has no metrics.")
+
+
+def _check_formula(subject: Subject, metric: Metric) -> None:
+    from harness.metrics import formula
+
+    try:
+        formula(metric.formula)
+    except HarnessError as error:
+        raise subject.breaks(f"broke its contract in metric '{metric.name}': {error}") from error
 
 
 def _graded(
@@ -145,19 +186,24 @@ def _graded(
     stats: dict[str, Stats] = {}
     if all(response.error is None for response in responses):
         stats = dict(_guarded_grade(subject, sample, responses))
-    unparseable = bool(sum(stats.pop(UNPARSEABLE, (0.0,))))
-    known = {metric.name for metric in subject.task.metrics}
+    known = {metric.name for metric in subject.task.metrics} | {UNPARSEABLE}
     for name, values in stats.items():
+        if not isinstance(values, (tuple, list)) or not all(map(_is_number, values)):
+            raise subject.breaks(
+                f"broke its contract: grade() gave {values!r} as statistics of '{name}' for "
+                f"sample '{sample.id}'; they must be a tuple of finite numbers."
+            )
         if name not in known:
             raise subject.breaks(
                 f"broke its contract: grade() gave statistics for '{name}', which is none of its "
-                f"metrics ({', '.join(sorted(known))})."
+                f"metrics ({', '.join(sorted(known - {UNPARSEABLE}))})."
             )
         if widths.setdefault(name, len(values)) != len(values):
             raise subject.breaks(
                 f"broke its contract: grade() gave {len(values)} statistics of '{name}' for "
                 f"sample '{sample.id}' and {widths[name]} before."
             )
+    unparseable = bool(sum(stats.pop(UNPARSEABLE, (0.0,))))
     return SampleRecord(
         id=sample.id,
         requests=sample.requests,
@@ -174,6 +220,15 @@ def _guarded_samples(subject: Subject) -> Iterator[Sample]:
         for sample in subject.task.samples():
             if not isinstance(sample, Sample):
                 raise subject.breaks(f"yielded {type(sample).__name__} from samples(), not Sample")
+            wrong = flaw(sample)
+            if wrong is not None:
+                raise subject.breaks(f"yielded a sample that is no proper Sample: {wrong}.")
+            strange = {request.kind for request in sample.requests} - subject.kinds
+            if subject.kinds and strange:
+                raise subject.breaks(
+                    f"asks {', '.join(sorted(strange))} in sample '{sample.id}', which its spec "
+                    "does not say it needs."
+                )
             yield sample
     except HarnessError:
         raise
@@ -185,13 +240,24 @@ def _guarded_grade(
     subject: Subject, sample: Sample, responses: tuple[Response, ...]
 ) -> Mapping[str, Stats]:
     try:
-        return subject.task.grade(sample, responses)
+        stats = subject.task.grade(sample, responses)
+        if not isinstance(stats, Mapping):
+            raise subject.breaks(
+                f"broke its contract: grade() returned {type(stats).__name__} for sample "
+                f"'{sample.id}', not a mapping from metric names to statistics."
+            )
+        return stats
     except HarnessError:
         raise
     except Exception as error:
         raise subject.breaks(
             f"raised {type(error).__name__} in grade() for sample '{sample.id}': {error}"
         ) from error
+
+
+def _is_number(value: object) -> bool:
+    """A finite number; numpy's floats are floats too."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _failed(record: SampleRecord) -> bool:

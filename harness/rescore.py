@@ -44,7 +44,7 @@ def rescore(directory: RunDirectory, record: CellRecord, planned: PlannedTask) -
     renewed = replace(
         record,
         fingerprint=digest,
-        scores=score(subject.task.metrics, graded, seed=record.seed, suffix=suffix),
+        scores=score(subject, graded, seed=record.seed, suffix=suffix),
         counts=count(graded),
         versions={**record.versions, "harness": __version__, plugin.distribution: plugin.version},
     )

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 from harness import __version__
 from harness.asking import Witness, ask
+from harness.codec import flaw
 from harness.errors import DataError, HarnessError, PluginError, SaveError, UsageError
 from harness.grading import (
     Subject,
@@ -89,11 +90,12 @@ class NamedModel:
         self.planned = planned
         self._model = planned.build()
         info: object = self._model.info
-        if not isinstance(info, ModelInfo):
+        wrong = flaw(info) if isinstance(info, ModelInfo) else f"it is {type(info).__name__}"
+        if wrong is not None or not isinstance(info, ModelInfo):
             raise PluginError(
                 f"Model '{planned.text}' of plugin {planned.spec.plugin.name} "
-                f"({planned.spec.plugin.source}) broke its contract: its info is "
-                f"{type(info).__name__}, not ModelInfo."
+                f"({planned.spec.plugin.source}) broke its contract: its info is no proper "
+                f"ModelInfo: {wrong}."
             )
         self.info = named(info, planned.text)
 
@@ -179,7 +181,12 @@ def _key(cell: Cell) -> tuple[str, frozenset[RequestKind]]:
 
 
 def _material(cell: Cell, made: Plan) -> _Material:
-    subject = Subject(task=cell.task.build(), name=cell.task.text, plugin=cell.task.spec.plugin)
+    subject = Subject(
+        task=cell.task.build(),
+        name=cell.task.text,
+        plugin=cell.task.spec.plugin,
+        kinds=cell.task.settings.kinds,
+    )
     samples = draw_samples(subject, made.request.limit)
     return _Material(
         subject=subject, samples=samples, fingerprint=fingerprint(subject.task, samples)
@@ -190,11 +197,11 @@ def _built(build: Callable[[], BuiltT], plugin: PluginInfo) -> BuiltT | HarnessE
     """What ``build`` makes, or the error to raise when a cell needs it; options errors at once."""
     try:
         return build()
-    except UsageError:
+    except (UsageError, KeyboardInterrupt):
         raise
     except HarnessError as error:
         return error
-    except Exception as error:
+    except BaseException as error:  # SystemExit too: a plugin must not end the program
         return PluginError(
             f"Plugin {plugin.name} ({plugin.source}) raised {type(error).__name__} while building: "
             f"{error}"
@@ -234,7 +241,7 @@ def _run_cell(made: Plan, model: NamedModel, material: _Material, place: Workpla
         task=subject.name,
         status="partial" if counts.errors else "complete",
         fingerprint=material.fingerprint,
-        scores=score(subject.task.metrics, graded, seed=made.request.seed, suffix=suffix),
+        scores=score(subject, graded, seed=made.request.seed, suffix=suffix),
         counts=counts,
         error=_first_error(answers.responses, counts.errors),
         seed=made.request.seed,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import toys
 
+from harness import metrics
 from harness.errors import DataError, PluginError, SaveError, UsageError
 from harness.manifest import new_manifest
 from harness.plan import RunRequest, plan
@@ -17,11 +19,13 @@ from harness.run import Outcome, Workplace, execute
 from harness.store import ResponseStore
 from harness.types import (
     CellRecord,
+    Metric,
     ModelSettings,
     Request,
     Response,
     Sample,
     Stats,
+    Tag,
     TaskSettings,
 )
 
@@ -181,6 +185,16 @@ class Broken(toys.Adder):
                 yield 0, "x"  # type: ignore[misc]
             case "field":
                 yield from ((i, Response(error=None)) for i, _ in answers)
+            case "bare":
+                yield Response(text="x")  # type: ignore[misc]
+            case "tokens":
+                yield 0, Response(text="x", tokens=1.5)  # type: ignore[arg-type]
+            case "surrogate":
+                yield 0, Response(text="\ud800")
+            case "infinite":
+                yield 1, Response(logprob=-math.inf)
+            case "exit":
+                raise SystemExit("done")
             case "raise":
                 yield from answers[:3]
                 raise RuntimeError("the GPU fell out")
@@ -206,7 +220,12 @@ def broken(how: str) -> Registry:
         ("twice", "answered request number 79 twice"),
         ("index", "yielded the index 80 for 80 requests"),
         ("type", "yielded str for request number 0, not Response"),
-        ("field", "generate request number .* has no text|has no float logprob"),
+        ("bare", r"respond\(\) yielded Response, not a pair \(index, Response\)"),
+        ("tokens", "is no proper Response: int was expected, not 1.5"),
+        ("surrogate", "is no proper Response: a text holds a lone surrogate"),
+        ("infinite", "has the logprob -inf, not a finite number"),
+        ("exit", r"raised SystemExit in respond\(\): done"),
+        ("field", "generate request number .* has no text|has the logprob None"),
         ("raise", "raised RuntimeError in respond\\(\\): the GPU fell out"),
     ],
 )
@@ -246,6 +265,17 @@ class Faulty(toys.Sums):
 
     how: str = ""
 
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        match self.how:
+            case "scorers":
+                return (metrics.exact_match(),)  # type: ignore[return-value]
+            case "formula":
+                return (Metric(name="x", formula="beauty"),)
+            case "no metrics":
+                return ()
+        return super().metrics
+
     def samples(self) -> Iterator[Sample]:
         match self.how:
             case "none":
@@ -253,6 +283,12 @@ class Faulty(toys.Sums):
             case "twice":
                 yield from super().samples()
                 yield from super().samples()
+            case "reference":
+                yield from (replace(s, reference=object()) for s in super().samples())
+            case "requests":
+                yield from (replace(s, requests=s.requests[0]) for s in super().samples())
+            case "kind":
+                yield Sample(id="x", requests=(Tag(tokens=("a",)),), reference="")
             case "samples":
                 yield from super().samples()
                 raise RuntimeError("no more paper")
@@ -266,6 +302,12 @@ class Faulty(toys.Sums):
                 raise RuntimeError("no red ink")
             case "metric":
                 return stats | {"beauty": (1.0, 1.0)}
+            case "none given":
+                return None  # type: ignore[return-value]
+            case "scalar":
+                return {"exact_match": 1.0}  # type: ignore[dict-item]
+            case "nan":
+                return stats | {"exact_match": (float("nan"), 1.0)}
             case "width":
                 wide = (1.0, 1.0, 1.0) if sample.id == "sum-3" else (1.0, 1.0)
                 return stats | {"exact_match": wide}
@@ -280,6 +322,15 @@ class Faulty(toys.Sums):
         ("samples", PluginError, "raised RuntimeError in samples\\(\\): no more paper"),
         ("grade", PluginError, "raised RuntimeError in grade\\(\\) for sample 'sum-0': no red ink"),
         ("metric", PluginError, "statistics for 'beauty', which is none of its metrics"),
+        ("none given", PluginError, "returned NoneType for sample 'sum-0', not a mapping"),
+        ("scalar", PluginError, "gave 1.0 as statistics of 'exact_match'"),
+        ("nan", PluginError, r"gave \(nan, 1.0\) as statistics of 'exact_match'"),
+        ("reference", PluginError, "no proper Sample: Object of type object is not JSON"),
+        ("requests", PluginError, "no proper Sample: a list was expected, not dict"),
+        ("kind", PluginError, "asks tag in sample 'x', which its spec does not say it needs"),
+        ("scorers", PluginError, "its metrics hold .*, not Metric; a scorer's metric is its"),
+        ("formula", PluginError, "broke its contract in metric 'x': .*beauty"),
+        ("no metrics", PluginError, "it has no metrics"),
         ("width", PluginError, "gave 3 statistics of 'exact_match' for sample 'sum-3' and 2"),
     ],
 )

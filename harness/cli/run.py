@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,7 +101,9 @@ def run(
         raise failures[0].error
     code = print_run(directory, as_json=as_json, efficiency=efficiency)
     finished = directory.read_run()
-    for complaint in notify_run(registry, finished):
+    with redirect_stdout(sys.stderr):
+        complaints = notify_run(registry, finished)
+    for complaint in complaints:
         click.echo(f"warning: an observer failed: {complaint}", err=True)
     if _tolerable(finished, directory, max_errors):
         return 0
@@ -132,7 +134,9 @@ def _execute(
             place = Workplace(
                 registry=registry, directory=directory, store=store, progress=progress
             )
-            outcome = execute(made, place)
+            # What a plugin prints must not end up in the JSON document on stdout.
+            with redirect_stdout(sys.stderr):
+                outcome = execute(made, place)
         failed = outcome.failures or any(r.status != "complete" for r in outcome.records)
         status = "partial" if failed else "complete"
         return outcome.failures
