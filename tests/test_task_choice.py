@@ -58,6 +58,16 @@ def test_metrics_of_one_answer(tmp_path: Path) -> None:
     assert [metric.chance for metric in task.metrics[:2]] == [50.0, 50.0]
 
 
+def test_unconditional_probability_is_asked_for_apart(tmp_path: Path) -> None:
+    """blood: -6 less -9 is 3; the deep sea: -10 less -15 is 5."""
+    task = task_of("piqa", written(tmp_path, QUERY), unconditional="yes")
+    (sample,) = task.samples()
+    assert asked(sample)[2:] == [("Answer:", " blood"), ("Answer:", " the deep sea")]
+    stats = task.grade(sample, [Response(logprob=one) for one in (-6.0, -10.0, -9.0, -15.0)])
+    assert stats["acc"] == (100.0, 1.0)
+    assert stats["acc_unconditional"] == (0.0, 1.0)
+
+
 def test_winogrande_scores_one_ending_after_each_reading(tmp_path: Path) -> None:
     row = {"context_options": ["Ann", "Bob"], "continuation": "won.", "gold": 1}
     task = task_of("winogrande", written(tmp_path, row))

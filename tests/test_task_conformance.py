@@ -67,7 +67,7 @@ TASKS = (
     "logiqa:{d}/logiqa/logiqa.1-325.jsonl,shots_data={d}/logiqa/logiqa.1-325.jsonl",
     "mmlu:{d}/mmlu/test/college_chemistry_test.csv,"
     "shots_data={d}/mmlu/test/abstract_algebra_test.csv",
-    "openbookqa:{d}/openbookqa/openbookqa.1-250.jsonl,"
+    "openbookqa:{d}/openbookqa/openbookqa.1-250.jsonl,unconditional=yes,"
     "shots_data={d}/openbookqa/openbookqa.1-250.jsonl",
     "piqa:{d}/piqa/piqa.1-500.jsonl,shots_data={d}/piqa/piqa.1-500.jsonl",
     "siqa:{d}/siqa/siqa.1-500.jsonl,shots_data={d}/siqa/siqa.1-500.jsonl",

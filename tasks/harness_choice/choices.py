@@ -7,14 +7,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness import metrics
-from harness.types import Loglikelihood, Metric, Response, Sample, Stats, TaskSettings, TaskSpec
-from harness_files import Shot, check_ids, check_options, data_file, few_shot
+from harness.types import (
+    Loglikelihood,
+    Metric,
+    Option,
+    Response,
+    Sample,
+    Stats,
+    TaskSettings,
+    TaskSpec,
+)
+from harness_files import (
+    Shot,
+    check_ids,
+    check_options,
+    choice_option,
+    data_file,
+    few_shot,
+)
 from harness_files.dataset import MAX_SHOTS, ONE_FILE
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
-    from harness.types import Option
     from harness_files import FewShot
+
+UNCONDITIONAL = Option(
+    name="unconditional",
+    help="yes: accuracy by unconditional probability, too, for twice the requests",
+)
+NEUTRAL = "Answer:"
+"""What stands before an option when its probability without the question is asked (OLMES)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +57,8 @@ class Choice:
 class ChoiceTask:
     """Samples with one log-likelihood request per option, and the right options' indices.
 
+    With ``unconditional`` as many requests follow, for the same continuations after ``Answer:``.
+
     ``loss`` is that of the first right continuation, in bits per byte; like the probability of the
     right choice it moves smoothly with size where accuracy still stands at chance.
     """
@@ -42,6 +66,7 @@ class ChoiceTask:
     items: Sequence[Sample]
     scorers: Sequence[Scorer]
     loss: Scorer
+    unconditional: bool = False
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -56,9 +81,12 @@ class ChoiceTask:
         """What each scorer says of the options, and the right one's loss."""
         right = sample.reference
         texts = [_text(one) for one in sample.requests if isinstance(one, Loglikelihood)]
+        logprobs = [response.logprob or 0.0 for response in responses]
+        number = self._number(sample)
+        neutral = logprobs[number:] if self.unconditional else [None] * number
         options = [
-            metrics.Choice(logprob=response.logprob or 0.0, text=text)
-            for response, text in zip(responses, texts, strict=True)
+            metrics.Choice(logprob=logprobs[i], text=texts[i], unconditional=neutral[i])
+            for i in range(number)
         ]
         stats = {one.metric.name: one.stats(options, right) for one in self.scorers}
         first = right[0]
@@ -67,11 +95,14 @@ class ChoiceTask:
         return stats
 
     def oracle(self, sample: Sample) -> tuple[Response, ...]:
-        """A model that is certain of the right options."""
-        return tuple(
-            Response(logprob=0.0 if index in sample.reference else -1000.0)
-            for index in range(len(sample.requests))
-        )
+        """A model that is certain of the right options, and of none without the question."""
+        number = self._number(sample)
+        right = [Response(logprob=-1000.0 * (i not in sample.reference)) for i in range(number)]
+        return (*right, *[Response(logprob=-500.0)] * (len(sample.requests) - number))
+
+    def _number(self, sample: Sample) -> int:
+        """How many options a sample has."""
+        return len(sample.requests) // (2 if self.unconditional else 1)
 
 
 def accuracies(choices: Sequence[Choice], number: int | None) -> tuple[Scorer, ...]:
@@ -105,8 +136,8 @@ class ChoiceSet:
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """The file, and that of worked examples where there may be any."""
-        return ONE_FILE if self.max_shots else ONE_FILE[:1]
+        """The file, that of worked examples where there may be any, and more accuracies."""
+        return (*(ONE_FILE if self.max_shots else ONE_FILE[:1]), UNCONDITIONAL)
 
     def spec(self) -> TaskSpec:
         """The task as a plugin declares it; nothing is read before it is built."""
@@ -137,10 +168,13 @@ class ChoiceSet:
         )
         counts = {len(choice.options) for choice in choices}
         number = counts.pop() if len(counts) == 1 else None
+        twice = choice_option(self.name, settings, "unconditional", ("no", "yes"), "no") == "yes"
+        more = (metrics.choice_accuracy("unconditional", choices=number),) if twice else ()
         return ChoiceTask(
-            items=tuple(_sample(choice, shots) for choice in choices),
-            scorers=self.scorers(choices, number),
+            items=tuple(_sample(choice, shots, twice=twice) for choice in choices),
+            scorers=(*self.scorers(choices, number), *more),
             loss=metrics.bits_per_byte(),
+            unconditional=twice,
         )
 
 
@@ -149,17 +183,21 @@ def _shot(choice: Choice) -> Shot:
     return Shot(question=context, answer=continuation)
 
 
-def _sample(choice: Choice, shots: FewShot) -> Sample:
+def _sample(choice: Choice, shots: FewShot, *, twice: bool) -> Sample:
     contexts = {context for context, _ in choice.options}
+    requests = [
+        Loglikelihood(
+            context=shots.prompt(choice.id, context, variants=contexts), continuation=continuation
+        )
+        for context, continuation in choice.options
+    ]
+    if twice:
+        requests += [
+            Loglikelihood(context=NEUTRAL, continuation=text) for _, text in choice.options
+        ]
     return Sample(
         id=choice.id,
-        requests=tuple(
-            Loglikelihood(
-                context=shots.prompt(choice.id, context, variants=contexts),
-                continuation=continuation,
-            )
-            for context, continuation in choice.options
-        ),
+        requests=tuple(requests),
         reference=list(choice.right),
         group=choice.group,
     )
