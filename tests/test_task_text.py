@@ -28,6 +28,12 @@ def test_text_without_separator_is_one_document() -> None:
     assert cut_documents("one\n\ntwo\n") == ["one\n\ntwo"]
 
 
+def test_paragraphs_and_lines_as_documents() -> None:
+    text = "one\ntwo\n \n\nthree\n"
+    assert cut_documents(text, "paragraphs") == ["one\ntwo", "three"]
+    assert cut_documents(text, "lines") == ["one", "two", "three"]
+
+
 def test_documents_are_scored_alone_from_the_beginning(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("grün\n<|endoftext|>\nblau\n")
     first, second = task_of(tmp_path / "text").samples()
@@ -68,6 +74,8 @@ def test_command_errors_say_what_is_needed() -> None:
         build(TaskSettings(), OPTIONS)
     with pytest.raises(UsageError, match=r"no option 'max_char'. Did you mean 'max_chars'\?"):
         build(TaskSettings(argument="x", options={"max_char": "3"}), OPTIONS)
+    with pytest.raises(UsageError, match="split=pages is not possible"):
+        build(TaskSettings(argument="x", options={"split": "pages"}), OPTIONS)
     with pytest.raises(UsageError, match="given two files"):
         build(TaskSettings(argument="x", options={"data": "y"}), OPTIONS)
 

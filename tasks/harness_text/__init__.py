@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 OPTIONS = (
     Option(name="data", help="the text file, plain or gzip; the same as text:FILE"),
+    Option(name="split", help="documents end at: endoftext lines (default), paragraphs or lines"),
     Option(name="max_chars", help="score only the first N characters of each document"),
 )
 
@@ -34,5 +35,5 @@ def harness_tasks() -> Iterator[TaskSpec]:
         category="language modelling",
         argument="FILE",
         options=OPTIONS,
-        description="any text file, documents parted by lines of <|endoftext|> (bits per byte)",
+        description="any text file, by lines of <|endoftext|> where it has any (bits per byte)",
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import DataError
 from harness.types import Loglikelihood, Metric, Response, Sample, Stats
-from harness_files import check_options, data_file, number_option, read_text
+from harness_files import check_options, choice_option, data_file, number_option, read_text
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 NAME = "text"
 SEPARATOR = "<|endoftext|>"
+
+SPLITS: Mapping[str, tuple[Callable[[str], bool], Callable[[str], bool]]] = {
+    "endoftext": (lambda line: line == SEPARATOR, lambda line: line != SEPARATOR),
+    "paragraphs": (lambda line: not line, bool),
+    "lines": (lambda line: True, bool),
+}
+"""For each way to split: whether a line opens a new document, and whether it is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +65,8 @@ def build(settings: TaskSettings, options: Sequence[Option]) -> TextTask:
 
     check_options(NAME, settings, options)
     path = data_file(NAME, settings)
-    texts = cut_documents(read_text(path))
+    split = choice_option(NAME, settings, "split", tuple(SPLITS), default="endoftext")
+    texts = cut_documents(read_text(path), split)
     if not texts:
         raise DataError(f"'{path}' holds no documents, only {SEPARATOR} lines.\nName another file.")
     longest = number_option(NAME, settings, "max_chars")
@@ -69,17 +77,19 @@ def build(settings: TaskSettings, options: Sequence[Option]) -> TextTask:
     )
 
 
-def cut_documents(text: str) -> list[str]:
-    """The documents of a text that is not blank.
+def cut_documents(text: str, split: str = "endoftext") -> list[str]:
+    """The documents of a text, whole if nothing in it ends one.
 
-    Lines of ``<|endoftext|>`` end a document; without any, the whole text is one. Blanks around a
-    document are no part of it, and blank documents are none.
+    ``split`` names what does: lines of ``<|endoftext|>``, blank lines (``paragraphs``) or every
+    line's end (``lines``). Blanks around a document are no part of it, and blank documents are
+    none.
     """
     documents: list[list[str]] = [[]]
+    ends, kept = SPLITS[split]
     for line in text.split("\n"):
-        if line.strip() == SEPARATOR:
+        if ends(line.strip()):
             documents.append([])
-        else:
+        if kept(line.strip()):
             documents[-1].append(line)
     stripped = ("\n".join(lines).strip() for lines in documents)
     return [document for document in stripped if document]
