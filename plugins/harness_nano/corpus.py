@@ -13,10 +13,18 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from harness_nano.shapes import VOCABULARY
 from harness_world.examples import Example, training
 
-ROW = 144  # tokens in a row; documents lie in it whole, the few longer ones are left out
+ROW = 96  # tokens in a row; documents lie in it whole, the few longer ones are left out
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 _OPEN = 32
 _TOKENIZER_EXAMPLES = 20_000
+
+
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """The id of a token that the tokenizer surely has."""
+    number = tokenizer.token_to_id(token)
+    if number is None:
+        raise ValueError(f"the tokenizer has no token {token!r}")
+    return int(number)
 
 
 def train_tokenizer() -> Tokenizer:
@@ -33,7 +41,7 @@ def train_tokenizer() -> Tokenizer:
     texts = (f"{e.prompt} {e.answer}" for e in islice(training(), _TOKENIZER_EXAMPLES))
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
+        single=f"{BOS} $A", special_tokens=[(BOS, token_id(tokenizer, BOS))]
     )
     return tokenizer
 
@@ -52,7 +60,7 @@ class Rows:
 
 def encoded(tokenizer: Tokenizer, examples: list[Example]) -> list[tuple[list[int], int]]:
     """Each example's tokens and the length of its prompt, the beginning token included."""
-    end = tokenizer.token_to_id(EOS)
+    end = token_id(tokenizer, EOS)
     prompts = tokenizer.encode_batch_fast([e.prompt for e in examples])
     answers = tokenizer.encode_batch_fast(
         [f" {e.answer}" for e in examples], add_special_tokens=False

@@ -12,14 +12,17 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from harness_nano.corpus import BOS, EOS, PAD
+from harness_nano.corpus import BOS, EOS, PAD, token_id
 from harness_nano.model import Nano
 from harness_nano.shapes import CONTEXT, NORM_EPSILON, ROPE_BASE, VOCABULARY, Shape
 
 
 def named_weights(model: Nano) -> dict[str, Tensor]:
     """The weights under their names in a Llama checkpoint, as bfloat16."""
-    named = {"model.embed_tokens.weight": model.embed, "model.norm.weight": model.norm}
+    named: dict[str, Tensor] = {
+        "model.embed_tokens.weight": model.embed,
+        "model.norm.weight": model.norm,
+    }
     for layer in range(model.shape.layers):
         block = f"model.layers.{layer}"
         for index, which in enumerate("qkv"):
@@ -54,9 +57,9 @@ def config(shape: Shape, tokenizer: Tokenizer) -> dict[str, Any]:
         "rope_parameters": {"rope_type": "default", "rope_theta": ROPE_BASE},
         "tie_word_embeddings": True,
         "vocab_size": VOCABULARY,
-        "bos_token_id": tokenizer.token_to_id(BOS),
-        "eos_token_id": tokenizer.token_to_id(EOS),
-        "pad_token_id": tokenizer.token_to_id(PAD),
+        "bos_token_id": token_id(tokenizer, BOS),
+        "eos_token_id": token_id(tokenizer, EOS),
+        "pad_token_id": token_id(tokenizer, PAD),
         "dtype": "bfloat16",
     }
 
@@ -77,9 +80,9 @@ def generation_config(tokenizer: Tokenizer) -> dict[str, Any]:
     """The checkpoint's ``generation_config.json``: greedy, ended by the end token."""
     return {
         "do_sample": False,
-        "bos_token_id": tokenizer.token_to_id(BOS),
-        "eos_token_id": tokenizer.token_to_id(EOS),
-        "pad_token_id": tokenizer.token_to_id(PAD),
+        "bos_token_id": token_id(tokenizer, BOS),
+        "eos_token_id": token_id(tokenizer, EOS),
+        "pad_token_id": token_id(tokenizer, PAD),
     }
 
 

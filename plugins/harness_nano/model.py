@@ -13,14 +13,16 @@ class Nano(nn.Module):
     """The training model; ``export`` writes its weights under their Hugging Face names."""
 
     def __init__(self, shape: Shape, generator: torch.Generator) -> None:
+        """Weights drawn from ``generator``; those that write into the stream are zero."""
         super().__init__()
         self.shape = shape
+        self.dtype = torch.float32  # in which to compute; the weights themselves stay float32
         layers, width, hidden = shape.layers, shape.width, shape.hidden
 
         def drawn(*size: int) -> nn.Parameter:
             return nn.Parameter(torch.randn(*size, generator=generator) * size[-1] ** -0.5)
 
-        # What writes into the residual stream starts at zero, so each block starts as identity.
+        # A block that writes nothing at first is the identity, which trains better.
         self.embed = nn.Parameter(torch.randn(VOCABULARY, width, generator=generator) * 0.1)
         self.qkv = drawn(layers, 3, width, width)
         self.out = nn.Parameter(torch.zeros(layers, width, width))
@@ -44,27 +46,35 @@ class Nano(nn.Module):
         """
         batch, time = tokens.shape
         heads, width = self.shape.heads, self.shape.width
-        cosine, sine = _rotary(time, width // heads)
-        state = functional.embedding(tokens, self.embed)
+        cosine, sine = (part.to(self.dtype) for part in _rotary(time, width // heads))
+        qkv, out, gate_up, down, norms = (
+            weight.to(self.dtype)
+            for weight in (self.qkv, self.out, self.gate_up, self.down, self.norms)
+        )
+        mask = mask.to(self.dtype)
+        state = functional.embedding(tokens, self.embed).to(self.dtype)
         for layer in range(self.shape.layers):
-            x = self._normed(state, self.norms[layer, 0])
-            x = functional.linear(x, self.qkv[layer].reshape(3 * width, width))
+            x = self._normed(state, norms[layer, 0])
+            x = functional.linear(x, qkv[layer].reshape(3 * width, width))
             # (batch, time, 3 * width) -> 3 x (batch, heads, time, width / heads)
             x = x.view(batch, time, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
             turned = x[:2] * cosine + _half_turned(x[:2]) * sine
-            x = functional.scaled_dot_product_attention(turned[0], turned[1], x[2], mask)
+            # Written out: the fused kernel's backward pass is several times slower on a processor.
+            scores = (turned[0] * (width // heads) ** -0.5) @ turned[1].transpose(-1, -2) + mask
+            x = scores.softmax(dim=-1) @ x[2]
             x = x.transpose(1, 2).reshape(batch, time, width)
-            state = state + functional.linear(x, self.out[layer])
-            x = self._normed(state, self.norms[layer, 1])
-            x = functional.linear(x, self.gate_up[layer].reshape(-1, width))
+            state = state + functional.linear(x, out[layer])
+            x = self._normed(state, norms[layer, 1])
+            x = functional.linear(x, gate_up[layer].reshape(-1, width))
             gate, up = x.chunk(2, dim=-1)
-            state = state + functional.linear(functional.silu(gate) * up, self.down[layer])
-        return self._normed(state, self.norm)
+            state = state + functional.linear(functional.silu(gate) * up, down[layer])
+        return self._normed(state, self.norm.to(self.dtype))
 
     def forward(self, tokens: Tensor, mask: Tensor, where: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy in nats of ``targets`` at the flat positions ``where``, one for each."""
-        state = self.hidden_states(tokens, mask).reshape(-1, self.shape.width).index_select(0, where)
-        logits = functional.linear(state, self.embed).float()
+        states = self.hidden_states(tokens, mask).reshape(-1, self.shape.width)
+        # Selected by index_select, whose backward pass is much faster than that of indexing.
+        logits = functional.linear(states.index_select(0, where), self.embed.to(self.dtype)).float()
         return functional.cross_entropy(logits, targets, reduction="none")
 
     def _normed(self, state: Tensor, weight: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -17,50 +16,32 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from harness_nano.corpus import EOS, Rows, encoded, pack, packed, train_tokenizer
+from harness_nano.corpus import EOS, ROW, Rows, encoded, pack, packed, token_id, train_tokenizer
 from harness_nano.export import export
 from harness_nano.shapes import SHAPES, Shape
-from harness_nano.training import BATCH_ROWS, ROW, Trained, batch, progress, tokens_in, train
-from harness_world.examples import TASKS, Example, held_out
+from harness_nano.training import Trained, batch, progress, tokens_in, train
+from harness_world.examples import TASKS, held_out
 
 FAMILY = "nano"
-TOKENS = 4_000_000
-_FILL = 0.975  # share of a row that packing fills, to turn tokens into rows
-_SOURCES = (
-    "harness_nano/shapes.py",
-    "harness_nano/model.py",
-    "harness_nano/optimise.py",
-    "harness_nano/corpus.py",
-    "harness_nano/training.py",
-    "harness_world/draws.py",
-    "harness_world/lexicon.py",
-    "harness_world/translating.py",
-    "harness_world/describing.py",
-    "harness_world/asking.py",
-    "harness_world/naming.py",
-    "harness_world/examples.py",
-)
+TOKENS = 1_600_000
+_MULTIPLE = 40  # a number of rows that every size's batches divide
+_FILL = 0.941  # share of a row that packing fills, to turn tokens into rows
+_VERSION = "1"  # raised when the way of training changes; the data has a digest of its own
 
 
-def recipe_digest() -> str:
-    """SHA-256 over the sources that decide the weights."""
-    import harness_world
-
+def data_digest(rows: Rows) -> str:
+    """SHA-256 over the rows trained on, so that a changed world or tokenizer shows."""
     digest = hashlib.sha256()
-    roots = {
-        "harness_nano": Path(__file__).parent.parent,
-        "harness_world": Path(harness_world.__file__).parent.parent,
-    }
-    for source in _SOURCES:
-        digest.update((roots[source.split("/")[0]] / source).read_bytes())
-    return digest.hexdigest()[:16]
+    for array in (rows.tokens, rows.documents, rows.learnt):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 @torch.no_grad()
 def held_out_losses(trained: Trained, tokenizer: Tokenizer) -> dict[str, dict[str, float]]:
     """By task: nats per token of the answers and their ends, and bits per byte of the answers."""
     losses = {}
-    end = tokenizer.token_to_id(EOS)
+    end = token_id(tokenizer, EOS)
     for task in TASKS:
         examples = held_out(task)
         documents = encoded(tokenizer, examples)
@@ -69,8 +50,8 @@ def held_out_losses(trained: Trained, tokenizer: Tokenizer) -> dict[str, dict[st
         rows = pack(iter(documents), len(examples) + 32)
         used = int(rows.documents.any(axis=1).sum())
         total = count = inside = 0.0
-        for begin in range(0, used, BATCH_ROWS):
-            pieces = batch(rows, begin, min(begin + BATCH_ROWS, used))
+        for begin in range(0, used, _MULTIPLE):
+            pieces = batch(rows, begin, min(begin + _MULTIPLE, used))
             each = trained.model(*pieces)
             total, count = total + float(each.sum()), count + len(each)
             inside += float(each[pieces[3] != end].sum())
@@ -84,7 +65,7 @@ def held_out_losses(trained: Trained, tokenizer: Tokenizer) -> dict[str, dict[st
 
 def record(shape: Shape, trained: Trained, rows: Rows, seed: int, tokenizer: Tokenizer) -> Any:
     """What ``harness_model.json`` says of a size."""
-    tokens = tokens_in(rows)
+    tokens = tokens_in(rows, shape)
     return {
         "schema": 1,
         "name": shape.name,
@@ -102,13 +83,14 @@ def record(shape: Shape, trained: Trained, rows: Rows, seed: int, tokenizer: Tok
         "once, as the output projection)",
         "seed": seed,
         "steps": trained.steps,
+        "batch_tokens": shape.batch_rows * ROW,
         "rates": {"matrices": shape.matrix_rate, "others": shape.other_rate},
         "wall_seconds": round(trained.wall_seconds, 1),
         "losses": {
             "train_nats_per_token": round(trained.loss, 5),
             "held_out": held_out_losses(trained, tokenizer),
         },
-        "recipe": recipe_digest(),
+        "recipe": {"version": _VERSION, "data_sha256": data_digest(rows)},
     }
 
 
@@ -129,9 +111,9 @@ def main(arguments: list[str] | None = None) -> int:
     if not missing:
         return 0
     tokenizer = train_tokenizer()
-    count = round(options.tokens / (ROW * _FILL) / BATCH_ROWS) * BATCH_ROWS
+    count = round(options.tokens / (ROW * _FILL) / _MULTIPLE) * _MULTIPLE
     rows = packed(tokenizer, count)
-    print(f"{tokens_in(rows)} tokens in {count} rows", file=sys.stderr, flush=True)
+    print(f"{int((rows.documents > 0).sum())} tokens in {count} rows", file=sys.stderr, flush=True)
     for name in missing:
         trained = train(SHAPES[name], rows, options.seed, progress(name))
         said = record(SHAPES[name], trained, rows, options.seed, tokenizer)

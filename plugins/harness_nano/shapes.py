@@ -19,6 +19,7 @@ class Shape:
     layers: int
     heads: int
     hidden: int  # width of the gated MLP
+    batch_rows: int  # rows of a training batch; larger ones cost the wide sizes less time
     matrix_rate: float  # Muon
     other_rate: float  # AdamW: embeddings and norms
 
@@ -35,29 +36,31 @@ class Shape:
 
 
 def _shape(
-    name: str, width: int, layers: int, heads: int, hidden: int, matrix: float, other: float
+    name: str, sizes: tuple[int, int, int, int], batch_rows: int, rates: tuple[float, float]
 ) -> Shape:
+    width, layers, heads, hidden = sizes
     return Shape(
         name=name,
         width=width,
         layers=layers,
         heads=heads,
         hidden=hidden,
-        matrix_rate=matrix,
-        other_rate=other,
+        batch_rows=batch_rows,
+        matrix_rate=rates[0],
+        other_rate=rates[1],
     )
 
 
 SHAPES = {
     shape.name: shape
     for shape in (
-        _shape("nano-1k", 8, 2, 2, 16, 0.04, 0.03),
-        _shape("nano-3k", 12, 2, 2, 32, 0.04, 0.03),
-        _shape("nano-9k", 20, 2, 2, 48, 0.035, 0.02),
-        _shape("nano-24k", 32, 2, 2, 80, 0.03, 0.015),
-        _shape("nano-56k", 48, 2, 3, 128, 0.03, 0.015),
-        _shape("nano-150k", 64, 3, 4, 176, 0.02, 0.01),
-        _shape("nano-390k", 104, 3, 4, 272, 0.02, 0.01),
-        _shape("nano-1m", 168, 3, 6, 448, 0.015, 0.008),
+        _shape("nano-1k", (8, 2, 2, 16), 20, (0.04, 0.03)),
+        _shape("nano-3k", (12, 2, 2, 32), 20, (0.04, 0.03)),
+        _shape("nano-9k", (20, 2, 2, 48), 20, (0.03, 0.02)),
+        _shape("nano-24k", (32, 2, 2, 80), 20, (0.025, 0.015)),
+        _shape("nano-56k", (48, 2, 3, 128), 20, (0.025, 0.012)),
+        _shape("nano-150k", (64, 3, 4, 176), 20, (0.025, 0.012)),
+        _shape("nano-420k", (104, 3, 4, 312), 40, (0.02, 0.01)),
+        _shape("nano-1m", (168, 3, 6, 448), 40, (0.02, 0.01)),
     )
 }

@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness_nano.corpus import ROW, Rows
+from harness_nano.corpus import Rows
 from harness_nano.model import Nano, document_mask
-from harness_nano.optimise import Muon, rate
+from harness_nano.optimise import BFLOAT16_WIDTH, Muon, rate
 from harness_nano.shapes import Shape
 
-BATCH_ROWS = 14  # about 2,000 tokens
-BFLOAT16_WIDTH = 128  # from here on bfloat16 products are faster, and the losses equal
 TAIL = 0.05  # share of the steps over which the running mean of the weights reaches back
 
 
@@ -46,11 +44,13 @@ def train(
 ) -> Trained:
     """One pass over the rows with Muon and AdamW; the mean of the tail is kept."""
     model = Nano(shape, torch.Generator().manual_seed(seed))
+    if shape.width >= BFLOAT16_WIDTH:
+        model.dtype = torch.bfloat16
     muon = Muon(model.matrices(), lr=shape.matrix_rate)
     adam = torch.optim.AdamW(
         model.others(), lr=shape.other_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
     )
-    steps = len(rows.tokens) // BATCH_ROWS
+    steps = len(rows.tokens) // shape.batch_rows
     mean = copy.deepcopy(model).requires_grad_(False)
     decay = 1 - 1 / max(1.0, TAIL * steps)
     started, losses = time.perf_counter(), torch.zeros(steps)
@@ -58,9 +58,8 @@ def train(
         share = rate(step, steps)
         muon.param_groups[0]["lr"] = shape.matrix_rate * share
         adam.param_groups[0]["lr"] = shape.other_rate * share
-        pieces = batch(rows, step * BATCH_ROWS, (step + 1) * BATCH_ROWS)
-        with torch.autocast("cpu", torch.bfloat16, enabled=shape.width >= BFLOAT16_WIDTH):
-            loss = model(*pieces).mean()
+        pieces = batch(rows, step * shape.batch_rows, (step + 1) * shape.batch_rows)
+        loss = model(*pieces).mean()
         loss.backward()
         muon.step()
         adam.step()
@@ -90,8 +89,7 @@ def progress(name: str) -> Callable[[int, int, float], None]:
     return report
 
 
-def tokens_in(rows: Rows) -> int:
-    """Tokens trained on, padding left out."""
-    used = len(rows.tokens) // BATCH_ROWS * BATCH_ROWS
-    assert rows.tokens.shape[1] == ROW
+def tokens_in(rows: Rows, shape: Shape) -> int:
+    """Tokens that a size is trained on, padding left out."""
+    used = len(rows.tokens) // shape.batch_rows * shape.batch_rows
     return int((rows.documents[:used] > 0).sum())

@@ -19,6 +19,7 @@ class Draws:
     """A seeded source of choices."""
 
     def __init__(self, seed: int) -> None:
+        """Start the sequence of ``seed``."""
         self.unit = random.Random(seed).random
 
     def below(self, count: int) -> int:
@@ -46,6 +47,7 @@ class Weighted(Generic[T]):
     """Items with whole-number weights, to draw from."""
 
     def __init__(self, items: Sequence[T], weights: Sequence[int]) -> None:
+        """Item and weight at the same position belong together."""
         self.items = tuple(items)
         self._edges = list(accumulate(weights))
         self._total = self._edges[-1]
@@ -55,7 +57,7 @@ class Weighted(Generic[T]):
         return self.items[bisect_right(self._edges, int(draws.unit() * self._total))]
 
 
-def zipf(items: Sequence[T], *, shift: float = 3.0, exponent: float = 1.4) -> Weighted[T]:
+def zipf(items: Sequence[T], *, shift: float = 2.0, exponent: float = 1.4) -> Weighted[T]:
     """Items weighted by rank after Zipf and Mandelbrot: (rank + shift) ** -exponent."""
     scale = 10**9  # rounded, so that a last-digit difference between maths libraries is harmless
     weights = [round(scale * (rank + shift) ** -exponent) for rank in range(len(items))]

@@ -49,6 +49,7 @@ class Maker:
     def __init__(
         self, grown: World, draws: Draws, coiner: Coiner, unseen: dict[str, list[str]] | None
     ) -> None:
+        """Draw by ``draws``; see ``Namer`` for ``coiner`` and ``unseen``."""
         self.world = grown
         self.draws = draws
         self._sentences = Sentences(grown, draws)

@@ -9,21 +9,27 @@ from harness_world.draws import Draws, Weighted, zipf
 
 WORLD_SEED = 20261
 
-CATEGORIES = (
-    "animal bird fish tool plant fruit drink toy stone garment vehicle instrument weapon book"
-).split()
-COLOURS = "red blue green white black yellow brown grey pink violet golden silver".split()
-SIZES = "small large tiny huge long short".split()
-JOBS = (
-    "baker smith farmer doctor teacher sailor painter lawyer miner cook tailor judge pilot singer "
-    "clerk guard poet nurse hunter potter weaver banker priest writer driver dancer monk actor "
-    "builder fisher brewer mason scribe healer porter ranger jeweller carpenter gardener spy"
-).split()
 
-_ONSETS = "b d f g k l m n p r s t v z".split()
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+CATEGORIES = _words(
+    "animal bird fish tool plant fruit drink toy stone garment vehicle instrument weapon book"
+)
+COLOURS = _words("red blue green white black yellow brown grey pink violet golden silver")
+SIZES = _words("small large tiny huge long short")
+JOBS = _words(
+    "baker smith farmer doctor teacher sailor painter lawyer miner cook tailor judge "
+    "pilot singer clerk guard poet nurse hunter potter weaver banker priest writer driver "
+    "dancer monk actor builder fisher brewer mason scribe healer porter ranger jeweller "
+    "carpenter gardener spy "
+)
+
+_ONSETS = _words("b d f g k l m n p r s t v z")
 _VOWELS = "aeiou"
 # Chance also makes words that nobody wants in a report.
-_AVOIDED = tuple("peni nig neg naz fag fuk kik ped rape put tit dik vag kaka nude kum sodo".split())
+_AVOIDED = _words("peni nig neg naz fag fuk kik ped rape put tit dik vag kaka nude kum sodo")
 _ENDINGS = {
     "city": ["ia", "or", "burg", "ath", "ona", "ville", "mont", "a"],
     "company": ["ex", "um", "co", "tek", "ix", "on"],
@@ -119,6 +125,7 @@ class Coiner:
     """Coins words that did not exist before."""
 
     def __init__(self, draws: Draws) -> None:
+        """Coin by ``draws``; ``used`` holds what is taken."""
         self.draws = draws
         self.used: set[str] = set()
 
@@ -162,11 +169,11 @@ def _translated(coiner: Coiner, word: str) -> str:
 def _common_words(coiner: Coiner) -> tuple[list[Adjective], list[Verb]]:
     draws = coiner.draws
     adjectives = []
-    for _ in range(90):
+    for _ in range(60):
         word = coiner.word(2)
         adjectives.append(Adjective(word=word, target=_translated(coiner, word)))
     verbs = []
-    for _ in range(90):
+    for _ in range(60):
         word = coiner.word(2)
         verbs.append(
             Verb(
@@ -185,8 +192,8 @@ def _nouns(coiner: Coiner, cities: Weighted[City]) -> list[Noun]:
     categories, colours = zipf(CATEGORIES, exponent=0.8), zipf(COLOURS, exponent=0.8)
     sizes, jobs = zipf(SIZES, exponent=0.8), zipf(JOBS)
     nouns = []
-    for rank in range(1000):
-        word = coiner.word(2 if rank < 600 else 3)
+    for rank in range(600):
+        word = coiner.word(2 if rank < 500 else 3)
         nouns.append(
             Noun(
                 word=word,
@@ -209,7 +216,7 @@ def _people(
     firsts, lasts = zipf(names[0], exponent=1.0), zipf(names[1], exponent=0.8)
     jobs, companies = zipf(JOBS), zipf(names[2])
     full: list[str] = []
-    while len(full) < 800:
+    while len(full) < 400:
         name = f"{firsts.draw(draws)} {lasts.draw(draws)}"
         if name not in coiner.used:
             coiner.used.add(name)
@@ -242,7 +249,7 @@ def company_name(coiner: Coiner, city: str, last_name: str) -> str:
 def _company_names(coiner: Coiner, cities: Weighted[City], lasts: list[str]) -> list[str]:
     draws, names = coiner.draws, zipf(lasts)
     found: dict[str, None] = {}
-    while len(found) < 150:
+    while len(found) < 100:
         found.setdefault(company_name(coiner, cities.draw(draws).name, names.draw(draws)))
     return list(found)
 
@@ -251,18 +258,18 @@ def grow(seed: int) -> World:
     """The world of a seed, from the smallest words up to who leads which company."""
     coiner = Coiner(Draws(seed))
     draws = coiner.draws
-    rivers = zipf([coiner.name("river") for _ in range(30)])
+    rivers = zipf([coiner.name("river") for _ in range(24)])
     regions = zipf([coiner.name("region") for _ in range(12)])
     cities = zipf(
         [
             City(name=coiner.name("city"), region=regions.draw(draws), river=rivers.draw(draws))
-            for _ in range(150)
+            for _ in range(100)
         ]
     )
     adjectives, verbs = _common_words(coiner)
     nouns = _nouns(coiner, cities)
-    firsts = [coiner.name("first") for _ in range(100)]
-    lasts = [coiner.name("last") for _ in range(250)]
+    firsts = [coiner.name("first") for _ in range(60)]
+    lasts = [coiner.name("last") for _ in range(120)]
     company_names = _company_names(coiner, cities, lasts)
     pets = zipf([noun for noun in nouns if noun.category in ("animal", "bird", "fish")])
     people = zipf(_people(coiner, cities, pets, [firsts, lasts, company_names]))

@@ -54,6 +54,7 @@ class Namer:
     def __init__(
         self, world: World, draws: Draws, coiner: Coiner, unseen: dict[str, list[str]] | None
     ) -> None:
+        """Take known names from ``world``, new ones from ``unseen`` or else from ``coiner``."""
         self.world = world
         self.draws = draws
         self.coiner = coiner
@@ -95,14 +96,13 @@ class Namer:
         if draws.chance(0.4):
             templates = [draws.choice(_SHORT)]
         else:
-            templates = [draws.choice(_LONG) for _ in range(draws.choice((1, 1, 1, 2)))]
+            templates = [draws.choice(_LONG)] + [draws.choice(_SHORT)] * draws.chance(0.2)
         text, found = "", []
         for template in templates:
             sentence, mentions = self._sentence(template)
             offset = len(text) + 1 if text else 0
             found += [
-                Mention(start=m.start + offset, end=m.end + offset, label=m.label)
-                for m in mentions
+                Mention(start=m.start + offset, end=m.end + offset, label=m.label) for m in mentions
             ]
             text = f"{text} {sentence}" if text else sentence
         return text, found, len(templates)

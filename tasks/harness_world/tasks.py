@@ -43,30 +43,38 @@ class WorldTask:
     def _sample(self, item: Item) -> Sample:
         asked = Generate(prompt=item.prompt, max_tokens=MAX_TOKENS[self.name], stop=("\n",))
         weighed = Loglikelihood(context=item.prompt, continuation=f" {item.answer}")
-        reference: dict[str, object] = {"answer": item.answer}
-        if self.name == "ner":
-            reference |= {"text": item.source, "spans": [list(span) for span in item.spans]}
+        spans = [list(span) for span in item.spans]
+        named = {"answer": item.answer, "text": item.source, "spans": spans}
         return Sample(
             id=item.id,
             requests=(asked, weighed) if self.likelihood else (asked,),
-            reference=reference,
+            reference=named if self.name == "ner" else item.answer,
         )
+
+    def oracle(self, sample: Sample) -> tuple[Response, ...]:
+        """The right answer to each request of a sample."""
+        right = (Response(text=self._answer(sample)), Response(logprob=0.0, greedy=True))
+        return right[: len(sample.requests)]
+
+    def _answer(self, sample: Sample) -> str:
+        return str(sample.reference["answer"] if self.name == "ner" else sample.reference)
 
     def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
         """Each scorer's statistics of the answer, and the weight of the right one."""
-        answer, reference = (responses[0].text or "").strip(), sample.reference
+        answer, right = (responses[0].text or "").strip(), self._answer(sample)
         prediction: object = answer
-        gold: object = reference["answer"]
+        gold: object = right
         stats: dict[str, Stats] = {}
         if self.name == "ner":
             names, readable = read_names(answer)
-            prediction, gold = placed(names, reference["text"]), reference["spans"]
+            prediction = placed(names, sample.reference["text"])
+            gold = sample.reference["spans"]
             if not readable:
                 stats["unparseable"] = (1.0,)
         for scorer in self.scorers:
             stats[scorer.metric.name] = scorer.stats(prediction, gold)
         if self.likelihood and responses[1].logprob is not None:
-            size = len(f" {reference['answer']}".encode())
+            size = len(f" {right}".encode())
             stats[self.likelihood.metric.name] = self.likelihood.stats(responses[1].logprob, size)
         return stats
 

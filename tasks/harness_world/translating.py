@@ -63,6 +63,7 @@ class Sentences:
     """Draws sentence pairs from a world."""
 
     def __init__(self, world: World, draws: Draws) -> None:
+        """Draw words of ``world`` by ``draws``."""
         self.world = world
         self.draws = draws
 
@@ -124,9 +125,9 @@ class Sentences:
         """A sentence, its translation, and its level from 0 (easy) to 3 (two clauses)."""
         draws = self.draws
         level = draws.choice((0, 0, 0, 0, 0, 1, 1, 1, 2, 3))
-        source, target = self._clause(min(level, 2) if level < 3 else 1)
+        source, target = self._clause(level if level < 3 else 0)
         if level == 3:
             link = draws.choice(tuple(_LINKS))
-            source_2, target_2 = self._clause(1)
+            source_2, target_2 = self._clause(draws.below(2))
             source, target = f"{source} {link} {source_2}", f"{target} {_LINKS[link]} {target_2}"
         return f"{source[0].upper()}{source[1:]}.", f"{target[0].upper()}{target[1:]}.", level
