@@ -57,7 +57,7 @@ def import_run(
     _refuse_other_run(path, request)
     temporary = path.with_name(f".{path.name}.importing")
     _remove(temporary)
-    directory = RunDirectory(temporary)
+    directory = RunDirectory(temporary, sync=False)
     directory.prepare()
     desk = _Desk()
     try:

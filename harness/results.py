@@ -63,9 +63,11 @@ class CellStats:
 class RunDirectory:
     """Reads and writes one run. Raises SaveError on writing, DataError on reading."""
 
-    def __init__(self, path: Path) -> None:
-        """Nothing is touched yet."""
+    def __init__(self, path: Path, *, sync: bool = True) -> None:
+        """Nothing is touched yet. Without ``sync`` files are not forced to the disk one by one:
+        for what can be made again at once, such as an import."""
         self.path = path
+        self.sync = sync
 
     def prepare(self) -> None:
         """Make the folders, and find out now whether they can be written."""
@@ -168,7 +170,8 @@ class RunDirectory:
                 with temporary.open("w", encoding="utf-8") as file:
                     file.writelines(lines)
                     file.flush()
-                    os.fsync(file.fileno())
+                    if self.sync:
+                        os.fsync(file.fileno())
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)

@@ -61,9 +61,11 @@ def read(paths: Sequence[Path]) -> Iterator[ImportedCell]:
 
 def _cells(path: Path, data: Mapping[str, Any]) -> Iterator[ImportedCell]:
     model = _model(path, data)
+    # Looked up in the folder's list: a hostile task name is never a path.
+    beside = frozenset(p.name for p in path.parent.glob("samples_*"))
     for task, values in data["results"].items():
         fields = mapping(values, str(path), f"the result of task '{task}'")
-        samples = _samples(path, task)
+        samples = _samples(path, task, beside)
         scores = _scores(task, fields, data, samples.formulas)
         if not scores:
             continue  # the heading of a group has no score of its own
@@ -216,16 +218,12 @@ def _metric(shown: str, name: str, task: str, data: Mapping[str, Any], source: s
     return made
 
 
-def _samples(path: Path, task: str) -> lm_eval_samples.Samples:
+def _samples(path: Path, task: str, beside: frozenset[str]) -> lm_eval_samples.Samples:
     """The samples that were written with these results: same folder, task and time."""
     stamp = STAMP.search(path.name)
-    if stamp is None:
-        return lm_eval_samples.NONE
-    for name in {task, file_name(task)}:
-        if "/" in name or "\\" in name or "\0" in name:
-            continue  # no file beside the results has such a name
+    for name in (task, file_name(task)) if stamp else ():
         for ending in (".jsonl", ".jsonl.gz"):
-            candidate = path.with_name(f"samples_{name}_{stamp.group(1)}{ending}")
-            if candidate.is_file():
-                return lm_eval_samples.read(candidate)
+            candidate = f"samples_{name}_{stamp.group(1) if stamp else ''}{ending}"
+            if candidate in beside:
+                return lm_eval_samples.read(path.with_name(candidate))
     return lm_eval_samples.NONE
