@@ -125,13 +125,26 @@ def test_bootstrap_differences_are_those_of_direct_recomputation(grouped: bool) 
     resampler = Resampler(draws=50, seed=4)
     draws = resampler.differences(found)
     units = 10 if grouped else 30
-    weights = np.concatenate(list(resampler._weights(units)))
+    weights = np.concatenate(list(resampler.weights(units)))
     for row, difference in zip(weights, draws, strict=True):
         times = np.repeat(row, 3) if grouped else row
         drawn_a, drawn_b = np.repeat(a, times, axis=0), np.repeat(b, times, axis=0)
         expected = metrics.value(F1, drawn_b) - metrics.value(F1, drawn_a)
         assert difference == pytest.approx(expected)
     assert (resampler.differences(found) == draws).all()
+
+
+def test_resamples_do_not_depend_on_how_they_are_kept_or_cut() -> None:
+    small, large = Resampler(draws=300, seed=1), Resampler(draws=300, seed=1)
+    list(large.weights(4000))
+    for units in (7, 4000, 7):
+        one, other = (np.concatenate(list(r.weights(units))) for r in (small, large))
+        assert (one == other).all()
+        assert (one.sum(axis=1) == units).all()
+    # Each unit is drawn n times on average, with the multinomial's variance.
+    drawn = np.concatenate(list(Resampler(draws=4000).weights(50)))
+    assert drawn.mean(axis=0) == pytest.approx(1, abs=0.08)
+    assert drawn.var() == pytest.approx(1 - 1 / 50, rel=0.02)
 
 
 def test_p_is_never_zero() -> None:

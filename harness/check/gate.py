@@ -75,7 +75,7 @@ def check(
     scored = [match for match in matches if match.b.scores]
     _require_comparable(scored, side, run)
     check_metrics(scored, policy.metrics)
-    scaling = scaling_gate(side, run, policy)
+    scaling = scaling_gate(side, run, policy, _settings(scored, policy).curve_resampler)
     judgements = _judged(scored, side, run, policy, scaling)
     return Gate(
         baseline=baseline,
@@ -93,16 +93,21 @@ def check(
     )
 
 
+def _settings(matches: list[Match], policy: Policy, curves: int = 0) -> Settings:
+    tests = sum(len(wanted_scores(match, policy.metrics)) for match in matches)
+    return Settings(
+        metrics=policy.metrics,
+        alpha=policy.alpha,
+        tests=max(1, tests + curves),
+        margins=any(rule.delta > 0 for rule in (policy.default, *policy.rules)),
+    )
+
+
 def _judged(
     matches: list[Match], side: Side, run: Side, policy: Policy, scaling: Scaling
 ) -> tuple[Judgement, ...]:
     """Every judgement, with one Holm correction over all tests of the check."""
-    number = sum(len(wanted_scores(match, policy.metrics)) for match in matches)
-    settings = Settings(
-        metrics=policy.metrics,
-        alpha=policy.alpha,
-        tests=max(1, number + len(scaling.exponents)),
-    )
+    settings = _settings(matches, policy, len(scaling.exponents))
     comparisons: list[CellComparison] = [
         one for match in matches for one in compare_match(match, side, run, settings)
     ]

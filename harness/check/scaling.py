@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from harness import stats
 from harness.check.policy import Policy
 from harness.check.verdicts import Judgement, Reason, Verdict
 from harness.compare import CurveComparison, Side
@@ -23,19 +24,19 @@ class Scaling:
     notes: tuple[str, ...]
 
 
-def scaling_gate(baseline: Side, run: Side, policy: Policy, *, seed: int = 0) -> Scaling:
+def scaling_gate(baseline: Side, run: Side, policy: Policy, resampler: stats.Resampler) -> Scaling:
     """Apply the policy's scaling rules; families of fewer than three sizes have none."""
     bands: list[Judgement] = []
     notes: list[str] = []
     exponents: tuple[CurveComparison, ...] = ()
     if policy.scaling.band:
-        for judgement in _bands(baseline, run, policy, seed):
+        for judgement in _bands(baseline, run, policy, resampler):
             if isinstance(judgement, str):
                 notes.append(judgement)
             else:
                 bands.append(judgement)
     if policy.scaling.exponent:
-        curves = compare_families(baseline, run, metrics=policy.metrics, seed=seed)
+        curves = compare_families(baseline, run, resampler, metrics=policy.metrics)
         exponents = tuple(one for one in curves if one.found.exponent is not None)
         notes += [
             f"{one.family_b}, {one.task}, {one.metric.name}: no exponent to compare. "
@@ -77,7 +78,9 @@ def judge_exponents(
         )
 
 
-def _bands(baseline: Side, run: Side, policy: Policy, seed: int) -> Iterator[Judgement | str]:
+def _bands(
+    baseline: Side, run: Side, policy: Policy, resampler: stats.Resampler
+) -> Iterator[Judgement | str]:
     """Checkpoints that the baseline does not hold, against the curve of their family there."""
     known = set(baseline.models)
     fits: dict[tuple[str, str, str], Fit] = {}
@@ -93,16 +96,16 @@ def _bands(baseline: Side, run: Side, policy: Policy, seed: int) -> Iterator[Jud
                 continue
             key = (family.family, family.task, name)
             if key not in fits:
-                fits[key] = _fit(family, score.metric, seed)
+                fits[key] = _fit(family, score.metric, resampler)
             yield _band(cell, score, fits[key])
 
 
-def _fit(family: FamilyCells, metric: Metric, seed: int) -> Fit:
+def _fit(family: FamilyCells, metric: Metric, resampler: stats.Resampler) -> Fit:
     rows = [family.side.read(cell) for cell in family.cells]
-    series = paired_series(metric, family, family, [*rows, *rows], seed=seed)
+    series = paired_series(metric, family, family, [*rows, *rows], resampler)
     if series is None:
         raise DataError(f"{family.family} on {family.task} has no usable {metric.name}.")
-    return fit_series(series[0], seed=seed)
+    return fit_series(series[0], seed=resampler.seed)
 
 
 def _band(cell: CellRecord, score: Score, fit: Fit) -> Judgement | str:

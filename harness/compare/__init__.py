@@ -59,17 +59,17 @@ def compare(a: Side, b: Side, settings: Settings) -> Comparison:
         UsageError: a metric or a test that no cell suits.
     """
     matches, missing = match_cells(a, b)
-    errors = {match.label: refusal(match, a, b, strict=False) for match in matches}
-    refused = [error for error in errors.values() if error is not None]
-    sound = [match for match in matches if errors[match.label] is None]
-    curves = compare_families(a, b, metrics=settings.metrics, seed=settings.seed)
+    errors = [refusal(match, a, b, strict=False) for match in matches]
+    refused = [error for error in errors if error is not None]
+    sound = [match for match, error in zip(matches, errors, strict=True) if error is None]
+    tests = sum(len(wanted_scores(match, settings.metrics)) for match in sound)
+    settings = replace(settings, tests=max(1, tests))
+    curves = compare_families(a, b, settings.curve_resampler, metrics=settings.metrics)
     if not sound and refused:
         raise refused[0]
     require_some([*sound, *curves], a, b)
     if not curves:
         check_metrics(sound, settings.metrics)
-    tests = sum(len(wanted_scores(match, settings.metrics)) for match in sound)
-    settings = replace(settings, tests=max(1, tests))
     cells = [one for match in sound for one in compare_match(match, a, b, settings)]
     _require_a_test(cells, settings)
     return Comparison(

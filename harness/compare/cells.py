@@ -11,23 +11,37 @@ from harness.compare.sides import Match, Side
 from harness.errors import NotComparableError, UsageError, suggestion
 from harness.types import Metric, Score
 
+MOST_BOOTSTRAP = 20_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to compare. ``metrics`` empty: all; ``tests``: how many p-values Holm will correct."""
+    """How to compare.
+
+    ``metrics`` empty: all; ``tests``: how many p-values Holm will correct; ``margins``: the
+    bootstrap will be asked for p-values, which takes more draws than an interval.
+    """
 
     metrics: tuple[str, ...] = ()
     test: str = "auto"
     alpha: float = 0.05
     seed: int = 0
     tests: int = 1
+    margins: bool = False
+
+    @property
+    def curve_resampler(self) -> stats.Resampler:
+        """For curves, whose p-values rest on it too."""
+        draws = int(min(MOST_BOOTSTRAP, max(2000, 3 * self.tests / self.alpha)))
+        return stats.Resampler(draws=draws, seed=self.seed)
 
     @cached_property
     def resampler(self) -> stats.Resampler:
         """The bootstrap draws that all comparisons share."""
-        enough = stats.affordable_draws(self.tests, self.alpha)
-        draws = min(enough, 20_000) if self.test == "bootstrap" else 2000
-        return stats.Resampler(draws=draws, seed=self.seed)
+        if self.test != "bootstrap" and not self.margins:
+            return stats.Resampler(seed=self.seed)
+        draws = stats.affordable_draws(self.tests, self.alpha)
+        return stats.Resampler(draws=min(draws, MOST_BOOTSTRAP), seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

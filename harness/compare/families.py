@@ -16,7 +16,6 @@ from harness.stats.curves import CurveDifference, compare_curves
 from harness.types import CellRecord, Metric
 
 LEAST_SIZES = 3
-DRAWS = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,23 +73,24 @@ def matched_families(a: Side, b: Side) -> Iterator[tuple[FamilyCells, FamilyCell
 
 
 def compare_families(
-    a: Side, b: Side, *, metrics: Sequence[str] = (), seed: int = 0
+    a: Side, b: Side, resampler: stats.Resampler, *, metrics: Sequence[str] = ()
 ) -> tuple[CurveComparison, ...]:
     """Compare every pair of matching curves; nothing where no side has a family of three sizes."""
     found = []
     for first, second in matched_families(a, b):
         rows = [f.side.read(cell) for f in (first, second) for cell in f.cells]
         for metric in _metrics(first, second, metrics):
-            series = paired_series(metric, first, second, rows, seed=seed)
+            series = paired_series(metric, first, second, rows, resampler)
             if series is None:
                 continue
+            difference = compare_curves(*series, seed=resampler.seed, draws=resampler.draws)
             found.append(
                 CurveComparison(
                     family_a=first.family,
                     family_b=second.family,
                     task=first.task,
                     metric=metric,
-                    found=compare_curves(*series, seed=seed),
+                    found=difference,
                 )
             )
     return tuple(found)
@@ -107,14 +107,18 @@ def _metrics(a: FamilyCells, b: FamilyCells, names: Sequence[str]) -> Iterator[M
 
 
 def paired_series(
-    metric: Metric, a: FamilyCells, b: FamilyCells, rows: Sequence[CellStats], *, seed: int
+    metric: Metric,
+    a: FamilyCells,
+    b: FamilyCells,
+    rows: Sequence[CellStats],
+    resampler: stats.Resampler,
 ) -> tuple[Series, Series] | None:
     """Both families' scores, with replicates over the same draws of the samples that all share.
 
     ``rows`` are the statistics of ``a``'s cells, then of ``b``'s. ``None`` where some statistic
     is no finite number.
     """
-    matrix = _replicates(metric, rows, seed)
+    matrix = _replicates(metric, rows, resampler)
     if matrix is not None and not np.isfinite(matrix).any():
         return None
     cut = len(a.cells)
@@ -138,7 +142,9 @@ def _series(metric: Metric, family: FamilyCells, drawn: NDArray[np.float64] | No
     )
 
 
-def _replicates(metric: Metric, rows: Sequence[CellStats], seed: int) -> NDArray[np.float64] | None:
+def _replicates(
+    metric: Metric, rows: Sequence[CellStats], resampler: stats.Resampler
+) -> NDArray[np.float64] | None:
     """(B, m) scores of every cell over the same resamples; ``None`` without shared samples."""
     tables = [cell.rows.get(metric.name, {}) for cell in rows]
     shared = {key for key in tables[0] if all(key in table for table in tables)}
@@ -151,5 +157,4 @@ def _replicates(metric: Metric, rows: Sequence[CellStats], seed: int) -> NDArray
     paired = [stats.pair(metric, kept, cell) for cell in rows]
     if any(any(one.unusable) for one in paired):
         return None
-    resampler = stats.Resampler(draws=DRAWS, seed=seed)
     return resampler.values(metric, [one.unit_b for one in paired]).T

@@ -75,8 +75,56 @@ class _Curve:
     weights: Array | None
 
 
-def compare_curves(a: Series, b: Series, *, seed: int = 0) -> CurveDifference:
-    """Compare two families on one metric; their replicates must share the draws of items."""
+@dataclass(frozen=True, kw_only=True)
+class _Scatter:
+    """Redraws the residuals of fitted curves."""
+
+    fitter: Fitter
+    draws: int
+    seed: int
+
+    def between(
+        self, a: _Curve, b: _Curve, point_a: Rows, point_b: Rows
+    ) -> tuple[Array, Array] | None:
+        """Draws of (exponent difference, log-error difference at the centre).
+
+        ``None`` where the points do not outnumber the parameters.
+        """
+        generator = np.random.default_rng([self.seed, 17])
+        same = a.l.size == b.l.size and bool(np.allclose(a.l, b.l, atol=1e-2))
+        if same and self.fitter is fit_power:
+            rows = fit_power(a.l, (b.z - a.z)[None], np.ones((1, a.l.size)))
+            drawn = self._redrawn(a.l, rows, generator)
+            return None if drawn is None else (drawn.alpha, drawn.log_a)
+        drawn_a = self._redrawn(a.l, point_a, generator)
+        drawn_b = self._redrawn(b.l, point_b, generator)
+        if drawn_a is None or drawn_b is None:
+            return None
+        zero = np.zeros(1)
+        return drawn_b.alpha - drawn_a.alpha, (drawn_b.curve(zero) - drawn_a.curve(zero))[:, 0]
+
+    def _redrawn(
+        self,
+        l: Array,  # noqa: E741 - log size, as in the formulas
+        point: Rows,
+        generator: np.random.Generator,
+    ) -> Rows | None:
+        """Fits to the fitted curve plus normal residuals of redrawn scale (Student's t)."""
+        freedom = l.size - (3 if self.fitter is fit_power_floor else 2)
+        if freedom < 1:
+            return None
+        scale = np.sqrt(point.sse[0] / generator.chisquare(freedom, self.draws))
+        z = point.curve(l) + scale[:, None] * generator.standard_normal((self.draws, l.size))
+        return self.fitter(l, z, np.ones_like(z))
+
+
+def compare_curves(
+    a: Series, b: Series, *, seed: int = 0, draws: int = SCATTER_DRAWS
+) -> CurveDifference:
+    """Compare two families on one metric; their replicates must share the draws of items.
+
+    ``draws`` is how often the scatter about the laws is drawn, but at least 4000 times.
+    """
     fit_a, fit_b = fit_series(a, seed=seed), fit_series(b, seed=seed)
     floor = fit_a.law.endswith("floor") and fit_b.law.endswith("floor")
     note = _unidentified(fit_a, fit_b)
@@ -95,7 +143,8 @@ def compare_curves(a: Series, b: Series, *, seed: int = 0) -> CurveDifference:
     center = _common_center(a, b)
     first, second = _curve(a, scale, center), _curve(b, scale, center)
     fitter = fit_power_floor if floor else fit_power
-    exponent, level = _shifts(first, second, fitter, scale, seed)
+    scatter = _Scatter(fitter=fitter, draws=max(draws, SCATTER_DRAWS), seed=seed)
+    exponent, level = _shifts(first, second, fitter, scale, scatter)
     return CurveDifference(
         metric=a.metric,
         law=(fit_a if fit_a.law.endswith("floor") == floor else fit_b).law,
@@ -147,7 +196,7 @@ def _curve(series: Series, scale: ErrorScale, center: float) -> _Curve:
 
 
 def _shifts(
-    a: _Curve, b: _Curve, fitter: Fitter, scale: ErrorScale, seed: int
+    a: _Curve, b: _Curve, fitter: Fitter, scale: ErrorScale, scatter: _Scatter
 ) -> tuple[Shift, Shift]:
     """Exponent and level, from the points and from every draw."""
     point_a, point_b = (fitter(c.l, c.z[None], np.ones((1, c.z.size))) for c in (a, b))
@@ -157,7 +206,7 @@ def _shifts(
         rows_a, rows_b = (fitter(c.l, c.drawn, c.weights) for c in (a, b))  # type: ignore[arg-type]
         exponents.append(rows_b.alpha - rows_a.alpha)
         levels.append(_score(rows_b, scale) - _score(rows_a, scale))
-    scattered = _scattered(a, b, point_a, point_b, fitter, seed)
+    scattered = scatter.between(a, b, point_a, point_b)
     if scattered is not None:
         alpha, log_error = scattered
         exponents.append(alpha)
@@ -172,43 +221,6 @@ def _shifts(
 def _score(rows: Rows, scale: ErrorScale) -> Array:
     """The fitted scores at the common centre, (R,)."""
     return scale.score(np.exp(rows.curve(np.zeros(1))[:, 0]))
-
-
-def _scattered(
-    a: _Curve, b: _Curve, point_a: Rows, point_b: Rows, fitter: Fitter, seed: int
-) -> tuple[Array, Array] | None:
-    """Draws of (exponent difference, log-error difference at the centre), from the residuals."""
-    generator = np.random.default_rng([seed, 17])
-    same = a.l.size == b.l.size and bool(np.allclose(a.l, b.l, atol=1e-2))
-    if same and fitter is fit_power:
-        freedom = a.l.size - 2
-        rows = fit_power(a.l, (b.z - a.z)[None], np.ones((1, a.l.size)))
-        drawn = _redrawn(a.l, rows, fit_power, freedom, generator)
-        return None if drawn is None else (drawn.alpha, drawn.log_a)
-    parameters = 3 if fitter is fit_power_floor else 2
-    drawn_a = _redrawn(a.l, point_a, fitter, a.l.size - parameters, generator)
-    drawn_b = _redrawn(b.l, point_b, fitter, b.l.size - parameters, generator)
-    if drawn_a is None or drawn_b is None:
-        return None
-    zero = np.zeros(1)
-    return drawn_b.alpha - drawn_a.alpha, (drawn_b.curve(zero) - drawn_a.curve(zero))[:, 0]
-
-
-def _redrawn(
-    l: Array,  # noqa: E741 - log size, as in the formulas
-    point: Rows,
-    fitter: Fitter,
-    freedom: int,
-    generator: np.random.Generator,
-) -> Rows | None:
-    """Fits to the fitted curve plus normal residuals of redrawn scale (Student's t)."""
-    if freedom < 1:
-        return None
-    scale = np.sqrt(point.sse[0] / generator.chisquare(freedom, SCATTER_DRAWS))
-    noise = scale[:, None] * generator.standard_normal((SCATTER_DRAWS, l.size))
-    fitted = point.curve(l) if fitter is fit_power_floor else point.log_a - point.alpha * l
-    z = fitted + noise
-    return fitter(l, z, np.ones_like(z))
 
 
 def _shift(a: float, b: float, kinds: list[Array]) -> Shift:

@@ -18,12 +18,15 @@ Array = NDArray[np.float64]
 BOOTSTRAP = 2000
 """Draws behind an interval."""
 
-_CHUNK = 1 << 22
-"""Weights drawn at once: 8 MB."""
+_CHUNK = 1 << 20
+"""Weights drawn at once: 8 MB while they are drawn."""
+
+_KEPT = 1 << 24
+"""Weights kept for the next comparison: 32 MB."""
 
 
 class Resampler:
-    """Bootstrap weights, drawn once for as many comparisons in a row as have the same units.
+    """Bootstrap weights, drawn once for all comparisons that have the same number of units.
 
     The same seed, number of draws and number of units always give the same weights, so that all
     systems are compared on the same resamples.
@@ -33,7 +36,7 @@ class Resampler:
         """``draws`` is how many resamples there are."""
         self.draws = draws
         self.seed = seed
-        self._kept: tuple[int, list[Weights]] = (-1, [])
+        self._kept: dict[int, list[Weights]] = {}
 
     def differences(self, pairs: Pairs) -> Array:
         """The difference, second minus first, on each resample, (draws,); NaN where undefined."""
@@ -46,27 +49,37 @@ class Resampler:
         """Each system's value on each resample, (systems, draws); ``systems`` are (u, k) each."""
         columns = [
             np.stack([metrics.replicates(metric, rows, weights) for rows in systems])
-            for weights in self._weights(len(systems[0]))
+            for weights in self.weights(len(systems[0]))
         ]
         return np.concatenate(columns, axis=1)
 
-    def _weights(self, units: int) -> Iterator[Weights]:
-        """Chunks of weights; kept for the next call where they are small enough."""
-        if self._kept[0] == units:
-            yield from self._kept[1]
+    def weights(self, units: int) -> Iterator[Weights]:
+        """How often each unit is drawn, (draws, units), in chunks of rows.
+
+        They are kept for the next call where they are few enough.
+        """
+        if units in self._kept:
+            yield from self._kept[units]
             return
-        step = max(1, _CHUNK // max(units, 1))
-        starts = range(0, self.draws, step)
-        seeds = np.random.SeedSequence([self.seed, 11]).generate_state(len(starts), np.uint64)
-        kept = []
-        for start, seed in zip(starts, seeds, strict=True):
-            size = min(step, self.draws - start)
-            chunk = metrics.bootstrap_weights(units, size, int(seed))
-            if len(starts) == 1:
+        kept: list[Weights] = []
+        room = _KEPT - self.draws * (units + sum(self._kept))
+        for chunk in self._drawn(units):
+            if room >= 0:
                 kept.append(chunk)
             yield chunk
         if kept:
-            self._kept = (units, kept)
+            self._kept[units] = kept
+
+    def _drawn(self, units: int) -> Iterator[Weights]:
+        generator = np.random.default_rng([self.seed, 11])
+        step = max(1, _CHUNK // max(units, 1))
+        for start in range(0, self.draws, step):
+            rows = min(step, self.draws - start)
+            drawn = generator.integers(units, size=(rows, units))
+            # One count for all rows: row i counts in the cells from i·units on.
+            drawn += np.arange(rows)[:, None] * units
+            counts = np.bincount(drawn.ravel(), minlength=rows * units)
+            yield counts.reshape(rows, units).astype(np.uint16)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,7 +96,7 @@ class Spread:
 
     @property
     def standard_error(self) -> float:
-        """Standard deviation of the bootstrap differences; 0 where all are equal but for rounding."""
+        """Standard deviation of the bootstrap differences; 0 where they differ by rounding only."""
         if self.draws.size < 2:
             return 0.0
         error = float(self.draws.std(ddof=1))
