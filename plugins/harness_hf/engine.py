@@ -42,6 +42,7 @@ class Engine:
         numbers: list[int] = []
         jobs: list[list[Window]] = []
         blanks: list[Response] = []
+        self.codec.prepare_pairs((r.context, r.continuation) for r in requests)
         for number, request in enumerate(requests):
             try:
                 pair = self.codec.pair(request.context, request.continuation)
@@ -79,6 +80,7 @@ class Engine:
         numbers: list[int] = []
         jobs: list[Job] = []
         cuts: list[bool] = []
+        self.codec.prepare(r.prompt for r in requests)
         for number, request in enumerate(requests):
             try:
                 prompt = self.codec.prompt(request.prompt)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from harness_hf.tokens import Codec
 
 
+LEAST_ROWS = 8
+"""Rows that must begin alike to be continued apart from the others."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One prompt to continue by at most ``most`` tokens.
@@ -70,7 +74,11 @@ class Generator:
         """Yield ``(job, continuation)`` as each row finishes; ``None``: no memory for it."""
         prompts = [job.prompt for job in jobs]
         everything = [Cluster(header=(), members=tuple(range(len(jobs))))]
-        shared = clusters(prompts, limits=[len(p) - 1 for p in prompts])
+        shared = clusters(
+            prompts,
+            limits=[len(p) - 1 for p in prompts],
+            worth=lambda cluster: len(cluster.members) >= min(self.limit, LEAST_ROWS),
+        )
         for cluster in shared if self.network.shares and jobs else everything:
             order = sorted(cluster.members, key=lambda n: -len(jobs[n].prompt))
             yield from self._run([_Row(number=n, job=jobs[n]) for n in order], cluster.header)

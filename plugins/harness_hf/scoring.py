@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from harness_hf.tokens import Window
 
 
+LEAST_SAVED = 256
+"""Tokens that a header must save to be worth batches of its own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Likelihood:
     """Summed natural log-probability of the scored tokens; whether each was the most probable."""
@@ -134,7 +138,12 @@ class Scorer:
             return
         # the last token before the first scored one is read with the row: it predicts
         limits = [len(w.ids) - w.scored - 1 for w in windows]
-        for cluster in clusters(texts, limits=limits):
+
+        def worth(cluster: Cluster) -> bool:
+            rows = bundles(texts, cluster.members, header=len(cluster.header))
+            return (len(rows) - 1) * len(cluster.header) >= LEAST_SAVED
+
+        for cluster in clusters(texts, limits=limits, worth=worth):
             yield cluster, bundles(texts, cluster.members, header=len(cluster.header))
 
     def _score(

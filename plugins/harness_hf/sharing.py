@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 LEAST_HEADER = 24
 LEAST_TRUNK = 8
@@ -51,13 +51,15 @@ def common(one: Ids, other: Ids, *, start: int = 0) -> int:
     return low
 
 
-def clusters(texts: Sequence[Ids], *, limits: Sequence[int]) -> list[Cluster]:
+def clusters(
+    texts: Sequence[Ids], *, limits: Sequence[int], worth: Callable[[Cluster], bool]
+) -> list[Cluster]:
     """Group ``texts`` by what they begin with.
 
     ``limits`` says of each text how many leading tokens may be in a header: one less than its
     length where something of it must still be read. Texts without a common beginning of at least
-    ``LEAST_HEADER`` tokens share one cluster with an empty header. Clusters with a header come
-    first, largest first.
+    ``LEAST_HEADER`` tokens, or in a cluster that is not ``worth`` a header, share one cluster with
+    an empty header. Clusters with a header come first, largest first.
     """
     heads: dict[Ids, list[int]] = {}
     for number, text in enumerate(texts):
@@ -72,7 +74,11 @@ def clusters(texts: Sequence[Ids], *, limits: Sequence[int]) -> list[Cluster]:
         low, high = (min(members, key=texts.__getitem__), max(members, key=texts.__getitem__))
         length = common(texts[low], texts[high], start=len(key))
         length = min([length, *(limits[m] for m in members)])
-        found.append(Cluster(header=texts[low][:length], members=tuple(members)))
+        cluster = Cluster(header=texts[low][:length], members=tuple(members))
+        if worth(cluster):
+            found.append(cluster)
+        else:
+            rest.extend(members)
     found.sort(key=lambda c: -len(c.members))
     return found + ([Cluster(header=(), members=tuple(sorted(rest)))] if rest else [])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 REPLACEMENT = "\ufffd"
 
@@ -45,6 +45,7 @@ class Codec:
     prefix: tuple[int, ...] = ()
     start: int | None = None
     _pieces: dict[int, str] = field(default_factory=dict)
+    _ready: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tokenizer: Any, *, vocabulary: int) -> Codec:
@@ -61,9 +62,28 @@ class Codec:
             start=tokenizer.eos_token_id if start is None else start,
         )
 
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Tokenise ``texts`` in one go, for the calls that follow; forgets earlier ones."""
+        wanted = list(dict.fromkeys(text for text in texts if text))
+        self._ready.clear()
+        if wanted:
+            found = self.tokenizer(wanted, add_special_tokens=False)["input_ids"]
+            self._ready.update(zip(wanted, map(tuple, found), strict=True))
+
+    def prepare_pairs(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """The same for what :meth:`pair` will need for ``(context, continuation)``."""
+        cut = [(context, context.rstrip(), continuation) for context, continuation in pairs]
+        self.prepare(
+            text
+            for context, kept, continuation in cut
+            for text in (kept, kept + context[len(kept) :] + continuation)
+        )
+
     def plain(self, text: str) -> tuple[int, ...]:
         """Token ids of ``text`` alone. Raises :class:`TokenError` for ids the model lacks."""
-        ids = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
+        ids = self._ready.get(text)
+        if ids is None:
+            ids = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
         if ids and max(ids) >= self.vocabulary:
             raise TokenError(
                 f"the tokenizer gives token id {max(ids)}, the model knows {self.vocabulary}"

@@ -1,0 +1,160 @@
+"""Common beginnings computed once: the plan, and that answers stay the same."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+from hf_tiny import write_checkpoint  # noqa: E402
+from test_hf_models import ask, generated, logprob, model_at, tokenizer_at  # noqa: E402
+
+from harness.types import Generate, Loglikelihood  # noqa: E402
+from harness_hf.sharing import (  # noqa: E402
+    LEAST_HEADER,
+    LEAST_TRUNK,
+    bundles,
+    clusters,
+    common,
+)
+
+IDS = st.lists(st.integers(0, 2), min_size=2, max_size=60).map(tuple)
+
+
+@given(one=IDS, other=IDS)
+def test_common_is_the_longest_equal_beginning(one: Any, other: Any) -> None:
+    length = common(one, other)
+    assert one[:length] == other[:length]
+    assert length == min(len(one), len(other)) or one[length] != other[length]
+    assert common(one, other, start=length) == length
+
+
+def grown(seed: int, count: int) -> list[tuple[int, ...]]:
+    """Texts that branch off from each other at random places."""
+    draw = random.Random(seed)
+    texts: list[tuple[int, ...]] = [tuple(draw.randrange(9) for _ in range(40))]
+    while len(texts) < count:
+        old = draw.choice(texts)
+        kept = old[: draw.randrange(len(old) + 1)]
+        texts.append(kept + tuple(draw.randrange(9) for _ in range(draw.randint(2, 30))))
+    return texts
+
+
+@settings(max_examples=60)
+@given(seed=st.integers(0, 10**6), count=st.integers(1, 40))
+def test_plan_places_every_text_once_and_truly(seed: int, count: int) -> None:
+    texts = grown(seed, count)
+    limits = [max(0, len(t) - 2) for t in texts]
+    found = clusters(texts, limits=limits, worth=lambda c: len(c.members) > 2)
+    assert sorted(m for c in found for m in c.members) == list(range(count))
+    for cluster in found:
+        size = len(cluster.header)
+        assert size == 0 or size >= LEAST_HEADER
+        for member in cluster.members:
+            assert texts[member][:size] == cluster.header
+            assert size <= limits[member]
+        rows = bundles(texts, cluster.members, header=size)
+        assert sorted(m for b in rows for m in b.members) == sorted(cluster.members)
+        for bundle in rows:
+            first = texts[bundle.members[0]]
+            if len(bundle.members) > 1:
+                assert bundle.trunk - size >= LEAST_TRUNK
+            for member in bundle.members:
+                assert texts[member][: bundle.trunk] == first[: bundle.trunk]
+                assert size < bundle.trunk + (len(bundle.members) == 1) <= len(texts[member])
+
+
+def test_choices_of_a_question_become_one_row() -> None:
+    context = tuple(range(50))
+    texts = [(*context, 90 + n, 7, 8) for n in range(4)]
+    (bundle,) = bundles(texts, range(4), header=0)
+    assert bundle.trunk == 50
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+HEADER = "Once upon a time there was a keeper of the lighthouse; fog. "  # some 24 tokens
+KINDS = ("llama", "gpt_neox", "gpt2", "opt", "gemma", "bloom", "mistral_window")
+"""Two that are run lean, three by their modules with all sharing, two with none."""
+CONTEXTS = ("The sea", "Ben wrote a ship today only", "naïve café and emoji 🙂")
+ENDINGS = (" of fog", " slept", " the little boy who loved the sea", ".")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp(request.param)
+    longer = {"n_positions": 128} if request.param == "gpt2" else {"max_position_embeddings": 128}
+    return folder, write_checkpoint(folder, request.param, **longer)
+
+
+def test_choices_behind_a_header_equal_single_passes(checkpoint: Any) -> None:
+    folder, plain = checkpoint
+    tokenizer = tokenizer_at(folder)
+    pairs = [(h + c, e) for h in (HEADER * 2, "") for c in CONTEXTS for e in ENDINGS]
+    expected = []
+    for context, ending in pairs:
+        before = tokenizer(context).input_ids
+        whole = tokenizer(context + ending).input_ids
+        expected.append(logprob(plain, before, whole[len(before) :]))
+    requests = [Loglikelihood(context=c, continuation=e) for c, e in pairs]
+    for batch_size in (3, None):
+        answers = ask(model_at(folder, batch_size), requests)
+        assert [a.logprob for a in answers] == pytest.approx(expected, abs=1e-4)
+    shuffled = list(range(len(requests)))
+    random.Random(1).shuffle(shuffled)
+    answers = ask(model_at(folder), [requests[n] for n in shuffled])
+    again = [answers[shuffled.index(n)].logprob for n in range(len(requests))]
+    assert again == pytest.approx(expected, abs=1e-4)
+
+
+def test_generation_behind_a_header_equals_single_prompts(checkpoint: Any) -> None:
+    folder, plain = checkpoint
+    tokenizer = tokenizer_at(folder)
+    draw = random.Random(0)
+    words = " ".join(CONTEXTS).split()
+    prompts = [HEADER * (n % 3) + " ".join(draw.sample(words, n % 5 + 1)) for n in range(12)]
+    lengths = [draw.randint(1, 12) for _ in prompts]
+    asked = list(zip(prompts, lengths, strict=True))
+    expected = [generated(plain, tokenizer, p, n) for p, n in asked]
+    requests = [Generate(prompt=p, max_tokens=n) for p, n in asked]
+    for batch_size in (4, None):
+        answers = ask(model_at(folder, batch_size), requests)
+        assert [a.text for a in answers] == expected
+
+
+def test_lean_passes_are_used_where_they_are_known(tmp_path: Path) -> None:
+    for architecture, name in (
+        ("llama", "LeanNetwork"),
+        ("gpt_neox", "LeanNetwork"),
+        ("qwen2", "LeanNetwork"),
+        ("mistral_window", "TransformersNetwork"),
+        ("gpt2", "TransformersNetwork"),
+    ):
+        write_checkpoint(tmp_path / architecture, architecture)
+        engine = model_at(tmp_path / architecture)._engine  # type: ignore[attr-defined]
+        assert type(engine.network).__name__ == name
+
+
+@pytest.mark.parametrize("extra", [{"attention_bias": True}, {"mlp_bias": True}, {"head_dim": 12}])
+def test_variants_of_llama(tmp_path: Path, extra: dict[str, Any]) -> None:
+    plain = write_checkpoint(tmp_path, "llama", max_position_embeddings=128, **extra)
+    tokenizer = tokenizer_at(tmp_path)
+    requests = [Generate(prompt=HEADER + c, max_tokens=9) for c in CONTEXTS]
+    expected = [generated(plain, tokenizer, r.prompt, 9) for r in requests]
+    assert [a.text for a in ask(model_at(tmp_path), requests)] == expected
+
+
+def test_a_lean_pass_that_differs_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import harness_hf.parts
+
+    write_checkpoint(tmp_path)
+    monkeypatch.setattr(harness_hf.parts.Layer, "scale", 0.5)  # as if scores were scaled oddly
+    engine = model_at(tmp_path)._engine  # type: ignore[attr-defined]
+    assert type(engine.network).__name__ == "TransformersNetwork"
