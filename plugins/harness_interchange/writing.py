@@ -31,7 +31,7 @@ SCHEME = re.compile(r"[a-z][a-z0-9_-]*:(?!//)")
 def file_name(text: str) -> str:
     """A portable name for one path component; a digest is added when something was lost."""
     plain = UNSAFE.sub("_", text).strip("._ ")[:100]
-    if plain == text and not RESERVED.match(plain):
+    if plain and plain == text and not RESERVED.match(plain):
         return text
     return f"{plain or 'name'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 

@@ -9,6 +9,8 @@ from typing import Any
 
 UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+WORDS = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null"])
+"""What YAML 1.1 takes for a truth value or nothing."""
 
 
 def to_yaml(value: Any) -> str:
@@ -38,7 +40,7 @@ def _entry(label: str, item: Any) -> Iterator[str]:
 
 
 def _key(key: str) -> str:
-    return key if PLAIN.match(key) else _quoted(key)
+    return key if PLAIN.match(key) and key.lower() not in WORDS else _quoted(key)
 
 
 def _scalar(value: Any) -> str:
