@@ -37,14 +37,18 @@ def _chinchilla_fit(x: Variables, y: Array, weights: Array) -> dict[str, float]:
 def _kaplan_starts(x: Variables, y: Array, weights: Array) -> Array:
     """E, beta and alpha/beta on a grid; then (L − E)^(1/beta) is linear in A^(alpha/beta) and B."""
     floors = (0.0, 0.4, 0.6, 0.75, 0.85, 0.93)
-    betas, ratios = np.geomspace(0.08, 1.2, 8), (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)
+    betas, ratios = np.geomspace(0.08, 1.2, 10), (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)
     grid = np.array(list(every(floors, betas, ratios)))
     floor, beta, ratio = (grid[:, i, None] for i in range(3))
     above = y - floor * y.min()
     target = beta * above / y
     scale = target / above ** (1.0 / beta)
     columns = np.stack([scale * x["N"] ** -ratio, scale / x["D"]], axis=2)
-    amplitudes, misfit = nonnegative(columns, weights, target)
+    amplitudes, _ = nonnegative(columns, weights, target)
+    power = (columns / scale[:, :, None] @ amplitudes[:, :, None])[..., 0]
+    with np.errstate(divide="ignore"):
+        left = np.log(y) - np.log(floor * y.min() + power**beta)
+    misfit = (weights * left**2).sum(axis=1)
     best = np.argsort(misfit, kind="stable")[:4]
     best = best[misfit[best] <= 3.0 * misfit[best[0]]]
     size, data = np.maximum(amplitudes[best], 1e-8).T

@@ -68,6 +68,15 @@ class Loss:
             return value, -first, second
         return value, -first * slope, second * slope**2 - first * bend
 
+    def gauss(self, eta: Array, y: Array, link: Link, delta: float | None) -> Array:
+        """d²ρ/dη² without the link's curvature: Gauss and Newton's, never negative."""
+        if self.scale == "binomial":
+            return _binomial(eta, y)[2]
+        fitted, slope, _ = _fitted(eta, link, self.scale)
+        _, _, second = _rho((np.log(y) if self.scale == "log" else y) - fitted, delta)
+        curve: Array = second * slope**2
+        return curve
+
     def residuals(self, eta: Array, y: Array, link: Link) -> Array:
         """Measured minus fitted on the loss's scale (Pearson's for ``binomial``)."""
         if self.scale == "binomial":
@@ -93,7 +102,7 @@ def parse_loss(text: str) -> Loss:
             delta = -1.0
         if not 0 < delta < np.inf:
             raise UsageError(f"--loss huber:DELTA needs a positive number, not '{argument}'.")
-        return Loss(name=f"huber:{delta:g}", scale="log", delta=delta)
+        return Loss(name=f"huber:{argument or '1e-3'}", scale="log", delta=delta)
     simple = {
         "lad": Loss(name="lad", scale="log", delta=_LAD_DELTA),
         "log-mse": Loss(name="log-mse", scale="log"),

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from harness.errors import DataError
+
+if TYPE_CHECKING:
+    from harness.laws.estimate import Certificate
 
 Verdict: TypeAlias = Literal["ok", "weak", "not-identifiable"]
 
@@ -93,6 +96,10 @@ class Fit:
         predictions beyond the largest size, nearest first; empty where not identifiable
     residuals
         observed minus fitted on the fit's scale (log error unless the loss says otherwise)
+    warnings
+        what was done to the points or what else a reader must know, a sentence each
+    certificate, lack_of_fit
+        how sure the optimum is; χ² and its degrees of freedom where errors were given
     """
 
     law: str
@@ -106,6 +113,9 @@ class Fit:
     resampling: Resampling | None = None
     forecast: tuple[Prediction, ...] = ()
     residuals: tuple[float, ...] = ()
+    warnings: tuple[str, ...] = ()
+    certificate: Certificate | None = None
+    lack_of_fit: tuple[float, int] | None = None
     predictor: Callable[[Mapping[str, float]], Prediction] | None = field(
         default=None, compare=False, repr=False
     )
@@ -152,11 +162,25 @@ class Fit:
                 "seed": self.resampling.seed,
                 "method": self.resampling.method,
             }
+        if self.warnings:
+            document["warnings"] = list(self.warnings)
+        if self.certificate is not None:
+            document["certificate"] = self.certificate.to_json()
+        if self.lack_of_fit is not None:
+            square, freedom = self.lack_of_fit
+            document["lack_of_fit"] = {"chi2": square, "dof": freedom}
         return document
 
 
 def unidentified(
-    *, law: str, formula: str, names: tuple[str, ...], n: int, loss: str, note: str
+    *,
+    law: str,
+    formula: str,
+    names: tuple[str, ...],
+    n: int,
+    loss: str,
+    note: str,
+    warnings: tuple[str, ...] = (),
 ) -> Fit:
     """A fit that says why there is no answer, and holds no number that looks like one."""
     nothing = Estimate(value=None, ci=None)
@@ -169,6 +193,7 @@ def unidentified(
         loss=loss,
         verdict="not-identifiable",
         note=note,
+        warnings=warnings,
     )
 
 

@@ -22,6 +22,9 @@ BLOCK = 120_000
 """Rows times points of a block."""
 
 _ITERATIONS = 200
+"""Most iterations of a resampled row, whose start is an optimum already."""
+_STALE = (40, 1e-6)
+"""A row ends that has gained less than this share of its objective in so many iterations."""
 _PATIENCE = 30
 """Iterations that a rival start gets before it must be near the best."""
 _FINE = (1e-10, 1e-16)
@@ -48,8 +51,9 @@ class Goal:
     """What to minimise: a bound law's misfit to ``y``.
 
     y and weights are (n,) for all rows alike or (R, n). ``along`` (p, k) restricts moves to its
-    columns, which holds linear functionals of θ fixed. ``rivals``: all rows seek the same optimum,
-    so one that lags behind for long is given up; a straggler costs as much as all the others.
+    columns, which holds linear functionals of θ fixed. ``rivals``, if not zero: all rows seek
+    the same optimum in so many iterations, and one that lags behind for long is given up, since
+    a straggler costs as much as all the others.
     """
 
     bound: Bound
@@ -58,7 +62,7 @@ class Goal:
     y: Array
     weights: Array
     along: Array | None = None
-    rivals: bool = False
+    rivals: int = 0
 
     def rows(self, chosen: NDArray[np.intp]) -> Goal:
         """The goal of some rows only."""
@@ -85,6 +89,12 @@ class Goal:
         """Gradient (R, p) and Hessian (R, p, p)."""
         _, first, second = self.loss.terms(self.bound.eta(theta), self.y, self.link, delta)
         return self.bound.pull(theta, self.weights * first, self.weights * second)
+
+    def gauss(self, theta: Array, delta: float | None) -> Array:
+        """Gauss and Newton's Hessian (R, p, p), which is never indefinite."""
+        eta = self.bound.eta(theta)
+        second = self.weights * self.loss.gauss(eta, self.y, self.link, delta)
+        return self.bound.pull(theta, np.zeros_like(second), second)[1]
 
 
 def minimise(goal: Goal, start: Array, *, polish: bool = False) -> Solution:
@@ -157,68 +167,118 @@ def _newton(
     part, at = goal, theta
     now = goal.value(at, delta)
     damping = np.full(len(theta), 1e-6)
-    best = float(now.min())
-    for iteration in range(_ITERATIONS if tolerance == _FINE else _PATIENCE):
+    best, mark = float(now.min()), now
+    sharper = 1e-6 if goal.rivals else 1.0
+    for iteration in range(_iterations(goal, tolerance)):
         step, decrement = _step(part, at, delta, damping)
         trial = np.clip(at + step, goal.bound.lower, goal.bound.upper)
         value = part.value(trial, delta)
-        accept = value <= now
+        slack = np.where(decrement <= 1e-12 * now, 1e-14 * now, 0.0)
+        accept = value <= now + slack
+        gain = now - value
         small = np.abs(trial - at).max(axis=1) < tolerance[0]
-        done = (decrement <= tolerance[1] * now) | (accept & small) | (now <= 1e-28)
+        done = (decrement <= tolerance[1] * now * sharper) | (accept & small) | (now <= 1e-28)
         at = np.where(accept[:, None], trial, at)
         now = np.where(accept, value, now)
-        damping = np.where(accept, 0.1 * damping, np.maximum(10.0 * damping, 1e-3))
-        damping[damping < 1e-8] = 0.0
-        leave = done | (damping > 1e14)
+        damping = _eased(damping, gain / np.maximum(decrement, 1e-300))
+        stale = np.zeros(len(now), dtype=bool)
+        if iteration % _STALE[0] == _STALE[0] - 1:
+            stale = now > mark * (1.0 - _STALE[1])
+            mark = now
+        leave = done | stale | (damping > 1e14)
         best = min(best, float(now.min()))
         if goal.rivals and iteration >= _PATIENCE:
             leave |= now > 1.05 * best
         if leave.any():
             theta[active[leave]] = at[leave]
-            converged[active[leave]] = done[leave] | (decrement[leave] <= 1e-9 * now[leave])
+            flat = 1e-6 if goal.rivals else 1e-9
+            converged[active[leave]] = done[leave] | (decrement[leave] <= flat * now[leave])
             stay = np.flatnonzero(~leave)
             active = active[stay]
             if active.size == 0:
                 return theta, converged
             at, now, damping, part = at[stay], now[stay], damping[stay], part.rows(stay)
+            mark = mark[stay]
     theta[active] = at
     return theta, converged
 
 
+def _iterations(goal: Goal, tolerance: tuple[float, float]) -> int:
+    if tolerance == _COARSE:
+        return _PATIENCE
+    return goal.rivals or _ITERATIONS
+
+
+def _eased(damping: Array, ratio: Array) -> Array:
+    """New damping from the ratio of the decrease got to the one promised."""
+    factor = np.select([ratio > 0.75, ratio > 0.25, ratio > 0.0], [0.1, 0.5, 2.0], 5.0)
+    eased = np.maximum(damping, 1e-6) * factor
+    return np.where((factor < 1) & (eased < 1e-8), 0.0, eased)
+
+
 def _step(goal: Goal, theta: Array, delta: float | None, damping: Array) -> tuple[Array, Array]:
-    """A step for every row (R, p) and the decrease it promises (R,)."""
+    """A step for every row (R, p) and the decrease it promises (R,).
+
+    Newton's; where its Hessian is not positive, Gauss and Newton's; where that is singular, along
+    the eigenvectors.
+    """
     gradient, hessian = goal.slopes(theta, delta)
     held = _held(goal, theta, gradient)
-    if goal.along is not None:
-        reduced = goal.along.T @ hessian @ goal.along
-        inner, decrement = newton_step(gradient @ goal.along, reduced, damping)
-        return inner @ goal.along.T, decrement
-    free = ~held
-    gradient = gradient * free
-    hessian = hessian * (free[:, :, None] & free[:, None, :])
-    index = np.arange(theta.shape[1])
-    hessian[:, index, index] += held
-    return newton_step(gradient, hessian, damping)
-
-
-def newton_step(gradient: Array, hessian: Array, damping: Array) -> tuple[Array, Array]:
-    """-(H + damping·|diag H|)⁻¹ g, with the eigenvalues' magnitudes where H is not positive."""
-    index = np.arange(gradient.shape[1])
-    diagonal = np.abs(hessian[:, index, index])
-    top = diagonal.max(axis=1, initial=0.0)
-    damped = hessian.copy()
-    damped[:, index, index] += damping[:, None] * np.maximum(diagonal, 1e-8 * top[:, None])
-    step, good = _cholesky_solve(damped, -gradient)
+    gradient, hessian = _restricted(goal, held, gradient, hessian)
+    step, good = _damped_solve(hessian, gradient, damping)
     bad = np.flatnonzero(~good)
     if bad.size:
-        values, vectors = np.linalg.eigh(np.nan_to_num(hessian[bad]))
-        size = np.abs(values)
-        floor = np.maximum(1e-10, damping[bad])[:, None] * size.max(axis=1, keepdims=True)
-        size = size + np.maximum(floor, 1e-300)
-        along = np.einsum("rij,ri->rj", vectors, -gradient[bad]) / size
-        step[bad] = np.einsum("rij,rj->ri", vectors, along)
+        some = goal.rows(bad)
+        gauss = some.gauss(theta[bad], delta)
+        _, gauss = _restricted(goal, held[bad], gradient[bad], gauss, reduced=True)
+        careful = np.maximum(damping[bad], 1e-2)
+        step[bad], fine = _damped_solve(gauss, gradient[bad], careful)
+        worst = bad[~fine]
+        step[worst] = _along_eigenvectors(hessian[worst], gradient[worst], damping[worst])
     decrement: Array = -0.5 * (gradient * step).sum(axis=1)
+    if goal.along is not None:
+        step = step @ goal.along.T
     return step, decrement
+
+
+def _restricted(
+    goal: Goal, held: NDArray[np.bool_], gradient: Array, hessian: Array, *, reduced: bool = False
+) -> tuple[Array, Array]:
+    """Gradient and Hessian in the directions that rows may move in.
+
+    ``reduced``: the gradient is restricted already.
+    """
+    if goal.along is not None:
+        inner = gradient if reduced else gradient @ goal.along
+        return inner, goal.along.T @ hessian @ goal.along
+    free = ~held
+    hessian = hessian * (free[:, :, None] & free[:, None, :])
+    index = np.arange(free.shape[1])
+    hessian[:, index, index] += held
+    return gradient * free, hessian
+
+
+def _damped_solve(
+    hessian: Array, gradient: Array, damping: Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """-(H + damping·diag H)⁻¹ g, and where H was positive definite."""
+    index = np.arange(gradient.shape[1])
+    damped = hessian.copy()
+    damped[:, index, index] += damping[:, None] * np.abs(hessian[:, index, index])
+    return _cholesky_solve(damped, -gradient)
+
+
+def _along_eigenvectors(hessian: Array, gradient: Array, damping: Array) -> Array:
+    """A step with the magnitudes of the eigenvalues of the Hessian, scaled to a unit diagonal."""
+    index = np.arange(gradient.shape[1])
+    scale = np.sqrt(np.abs(np.nan_to_num(hessian[:, index, index])))
+    scale = np.where(scale > 0, scale, 1.0)
+    unit = np.nan_to_num(hessian) / (scale[:, :, None] * scale[:, None, :])
+    values, vectors = np.linalg.eigh(unit)
+    size = np.abs(values) + np.maximum(damping, 1e-8)[:, None]
+    along = np.einsum("rij,ri->rj", vectors, -np.nan_to_num(gradient) / scale) / size
+    step: Array = np.einsum("rij,rj->ri", vectors, along) / scale
+    return step
 
 
 def _cholesky_solve(matrix: Array, right: Array) -> tuple[Array, NDArray[np.bool_]]:

@@ -1,0 +1,109 @@
+"""The laws there are, by name, and which one suits which variables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import cast
+
+from harness.errors import PluginError, UsageError, suggestion
+from harness.laws.bound import Law
+from harness.laws.curves import LINEAR, LOG_LINEAR, M4, SHIFTED_POWER, bnsl
+from harness.laws.joint import DATA_CONSTRAINED, KAPLAN
+from harness.laws.scorelaws import BLEU_LOG, LOSS_EXPONENTIAL, LOSS_SIGMOID, logit_linear
+from harness.laws.sums import CHINCHILLA, EFFECTIVE, OVERTRAINED, POWER, POWER_FLOOR, product
+
+ERROR_POWER = replace(POWER, name="error-power", formula="u − S = A·N^-alpha")
+ERROR_POWER_FLOOR = replace(POWER_FLOOR, name="error-power-floor", formula="u − S = E + A·N^-alpha")
+
+BUILTIN: Mapping[str, Law] = MappingProxyType(
+    {
+        law.name: cast("Law", law)
+        for law in (
+            POWER,
+            POWER_FLOOR,
+            SHIFTED_POWER,
+            M4,
+            bnsl(1),
+            bnsl(2),
+            LINEAR,
+            LOG_LINEAR,
+            CHINCHILLA,
+            KAPLAN,
+            product(("N",)),
+            EFFECTIVE,
+            DATA_CONSTRAINED,
+            OVERTRAINED,
+            logit_linear(("N",)),
+            ERROR_POWER,
+            ERROR_POWER_FLOOR,
+            LOSS_SIGMOID,
+            LOSS_EXPONENTIAL,
+            BLEU_LOG,
+        )
+    }
+)
+"""Every built-in law, as it is with its fewest variables."""
+
+SUITED_BY_COUNT = {1: "power-floor", 2: "chinchilla", 3: "data-constrained"}
+"""The law that is fitted where none is asked for."""
+
+AUTO = ("power", "power-floor", "shifted-power", "m4", "bnsl")
+"""The laws that ``auto`` chooses from."""
+
+
+def collect(offered: Iterable[Law]) -> Mapping[str, Law]:
+    """The built-in laws and those that plugins offer.
+
+    Raises:
+        PluginError: a law's name is taken.
+    """
+    laws = dict(BUILTIN)
+    for law in offered:
+        if law.name in laws:
+            raise PluginError(
+                f"The law '{law.name}' is offered twice. Rename the one from the plugin."
+            )
+        laws[law.name] = law
+    return MappingProxyType(laws)
+
+
+def find_law(name: str | None, x: tuple[str, ...], laws: Mapping[str, Law] = BUILTIN) -> Law:
+    """The law called ``name``, for columns ``x`` given in the order of its variables.
+
+    ``product`` and ``logit-linear`` take as many variables as columns are given. Without a name
+    the number of columns decides.
+
+    Raises:
+        UsageError: no such law, or one that needs other variables.
+    """
+    count = max(len(x), 1)
+    if name is None:
+        if count not in SUITED_BY_COUNT:
+            raise UsageError(f"No law in {count} variables. Choose one with --law and fewer --x.")
+        name = SUITED_BY_COUNT[count]
+    if name not in laws:
+        raise UsageError(f"Unknown law '{name}'. {suggestion(name, [*laws, 'auto'])}")
+    if name == "product" and laws[name] is BUILTIN[name]:
+        return cast("Law", product(_factors(x)))
+    if name == "logit-linear" and laws[name] is BUILTIN[name] and count == 2:
+        return cast("Law", logit_linear(("N", "D")))
+    law = laws[name]
+    if x and len(x) != len(law.variables):
+        raise UsageError(
+            f"The {name} law needs {len(law.variables)} columns with --x, for "
+            f"{', '.join(law.variables)}; {len(x)} given: {', '.join(x)}."
+        )
+    return law
+
+
+def _factors(x: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of N, D and C the columns of a product law are: by name, else by place."""
+    order = ("N", "D", "C")
+    named = tuple(name for name in order if name in x)
+    if len(named) == len(x) and x:
+        return named
+    if len(x) > len(order):
+        raise UsageError(f"The product law takes up to three columns with --x, not {len(x)}.")
+    return order[: max(len(x), 1)]
