@@ -39,6 +39,14 @@ def harness_exporters() -> Iterable[ExporterSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
+def harness_laws() -> Iterable[object]:  # type: ignore[empty-body]
+    """Yield scaling laws (``harness.laws.Law``) that ``harness fit --law`` then knows by name.
+
+    Called only when a law is asked for, so numpy may be imported inside.
+    """
+
+
+@hookspec
 def harness_cell_finished(record: CellRecord) -> None:
     """A cell's record was just saved. What is raised here is reported and ends nothing."""
 

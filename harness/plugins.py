@@ -112,6 +112,19 @@ class Registry:
         """The exporter called ``name``; raises UsageError or, for a clash, PluginError."""
         return self._find("exporter", name, self.exporters, self.exporters)
 
+    def laws(self) -> tuple[tuple[PluginInfo, object], ...]:
+        """The scaling laws of all plugins; raises PluginError naming the one that fails."""
+        found = []
+        for info, manager in self.observers:
+            try:
+                offered = list(_flatten("harness_laws", manager.hook.harness_laws()))
+            except Exception as error:
+                raise PluginError(
+                    f"Plugin {info.name} ({info.source}) failed in harness_laws: {_reason(error)}"
+                ) from error
+            found += [(info, law) for law in offered]
+        return tuple(found)
+
     def _find(
         self,
         noun: str,

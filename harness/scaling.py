@@ -54,10 +54,13 @@ class CellFit:
     x: str = SIZE
 
 
-def fit_run(run: RunRecord, directory: RunDirectory, *, seed: int = 0) -> tuple[CellFit, ...]:
-    """Fit every family × task × metric that has at least two sizes.
+def fit_run(
+    run: RunRecord, directory: RunDirectory, *, law: str | None = None, seed: int = 0
+) -> tuple[CellFit, ...]:
+    """Fit every family × task × metric that has at least two sizes, by the ``law`` that suits.
 
     A single model is no family and gets no fit; with two sizes the fit says why there is none.
+    Raises UsageError for a ``law`` that is none of ``harness.laws.SERIES_LAWS``.
     """
     axes = _axes(run.cells)
     points = _points(run.cells, axes)
@@ -82,7 +85,7 @@ def fit_run(run: RunRecord, directory: RunDirectory, *, seed: int = 0) -> tuple[
             metric=metric,
             labels=tuple(point.record.model.name for point in found),
         )
-        fit = fit_series(series, seed=seed)
+        fit = fit_series(series, law=law, seed=seed)
         fits.append(
             CellFit(
                 family=family,

@@ -22,7 +22,7 @@ LAYERS = [
     {"importing", "exporting"},
     {"laws"},
     {"stats"},
-    {"scaling"},
+    {"scaling", "runtable", "fitreport"},
     {"table", "document"},
     {"compare"},
     {"check", "report"},

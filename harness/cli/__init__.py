@@ -21,6 +21,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "compare": ("harness.cli.compare", "Compare two runs, models or families by paired tests."),
     "baseline": ("harness.cli.baseline", "Keep a run's scores and samples for later checks."),
     "check": ("harness.cli.check", "Judge a run against a baseline: the gate for CI."),
+    "fit": ("harness.cli.fit", "Fit scaling laws to a run or to any CSV."),
+    "predict": ("harness.cli.predict", "Foretell a score, a needed size, the best use of compute."),
     "models": ("harness.cli.listing", "List the models that plugins offer."),
     "tasks": ("harness.cli.listing", "List the tasks that plugins offer."),
     "plugins": ("harness.cli.listing", "List plugins, the broken ones with the reason."),

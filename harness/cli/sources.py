@@ -1,0 +1,175 @@
+"""What ``fit`` and ``predict`` share: a run or a CSV, the options, the fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from harness.cli.common import find_run
+from harness.errors import DataError, UsageError, suggestion
+from harness.laws import SERIES_LAWS, Fit
+from harness.laws.choose import Ranking
+from harness.laws.registry import collect, find_law
+from harness.laws.table import read_csv
+from harness.laws.tablefit import FitRequest, GroupFit, fit_table
+from harness.plugins import load_registry
+from harness.results import RunDirectory
+from harness.runtable import GROUP, metric_table, run_metrics
+from harness.scaling import fit_run
+from harness.types import Metric, RunRecord
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A fit with what it is of: the group of points, the score's name, the size columns."""
+
+    group: tuple[tuple[str, str], ...]
+    metric: str
+    fit: Fit
+    x: tuple[str, ...]
+    ranking: Ranking | None = None
+
+    @property
+    def label(self) -> str:
+        """The group's values and the metric."""
+        return " ".join([*(value for _, value in self.group), self.metric])
+
+    def to_json(self) -> dict[str, Any]:
+        """The fit's entry in ``fit --json``; family and task are always there."""
+        names = {"family": None, "task": None} | dict(self.group)
+        ranking = {} if self.ranking is None else {"ranking": self.ranking.to_json()}
+        return names | {"metric": self.metric, "x": list(self.x)} | self.fit.to_json() | ranking
+
+
+def fit_options(function: FunctionT) -> FunctionT:
+    """The options that say what to fit, and how."""
+    for option in reversed(
+        (
+            click.argument("source"),
+            click.option("--law", "-l", help="A law's name, or auto; see `harness laws`."),
+            click.option("--x", help="Columns of the law's variables: N, or N,D. COLUMN*FACTOR."),
+            click.option("--y", help="Column of the score; for a run, a metric."),
+            click.option("--loss", help="huber:DELTA, lad, log-mse, mse, weighted or binomial."),
+            click.option("--resample", help="points, residuals, cluster:COLUMN, seeds or items."),
+            click.option("--error", help="Column with the standard error of each score."),
+            click.option("--items", help="Column with the number of test items of each score."),
+            click.option("--group", help="Fit each combination of these columns' values apart."),
+            click.option("--where", multiple=True, help="Only rows with COLUMN=VALUE, COLUMN>1."),
+            click.option("--chance", type=float, help="The score of a guess."),
+            click.option("--ceiling", type=float, help="The perfect score; default 1 or 100."),
+            click.option(
+                "--interval", type=click.Choice(["percentile", "bca"]), default="percentile"
+            ),
+            click.option("--replicates", type=int, default=1000, show_default=True),
+            click.option("--seed", type=int, default=0, show_default=True),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def read_fits(source: str, options: dict[str, Any]) -> tuple[Named, ...]:
+    """Fit what the command line asks for; raises the errors of the laws and the readers."""
+    request = _request(options)
+    path = Path(source)
+    if path.is_file():
+        return _table_fits(path, request)
+    return _run_fits(source, request)
+
+
+def _request(options: dict[str, Any]) -> FitRequest:
+    offered: list[Any] = [law for _, law in load_registry().laws()]
+    lists = {name: _columns(options[name]) for name in ("x", "group")}
+    given: dict[str, Any] = options | lists | {"y": options["y"] or ""}
+    return FitRequest(laws=collect(offered), **given)
+
+
+def _columns(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
+
+
+def _table_fits(path: Path, request: FitRequest) -> tuple[Named, ...]:
+    table = read_csv(path)
+    if not request.y:
+        raise UsageError(
+            f"Say which column of {path} is the score: --y COLUMN.\n"
+            f"There are: {', '.join(table.columns)}."
+        )
+    return tuple(_named(found, request) for found in fit_table(table, request))
+
+
+def _named(found: GroupFit, request: FitRequest) -> Named:
+    return Named(
+        group=tuple(found.group.items()),
+        metric=request.y,
+        fit=found.fit,
+        x=request.x or find_law(found.fit.law, (), request.laws).variables,
+        ranking=found.ranking,
+    )
+
+
+def _run_fits(source: str, request: FitRequest) -> tuple[Named, ...]:
+    """The run's own fits over its samples, or any law fitted to its table of scores."""
+    directory = RunDirectory(find_run(source))
+    run = _chosen(directory.read_run(), request)
+    known = run_metrics(run)
+    if request.y and request.y not in known:
+        raise UsageError(f"The run has no metric '{request.y}'. {suggestion(request.y, known)}")
+    if _is_series(request):
+        return tuple(
+            Named(
+                group=(("family", one.family), ("task", one.task)),
+                metric=one.metric.name,
+                fit=one.fit,
+                x=(one.x,),
+            )
+            for one in fit_run(run, directory, law=request.law, seed=request.seed)
+            if request.y in ("", one.metric.name)
+        )
+    fits: list[Named] = []
+    for name, metric in known.items():
+        if request.y in ("", name):
+            asked = _for_metric(request, name, metric)
+            found = fit_table(metric_table(run, name), asked)
+            fits += (_named(one, asked) for one in found)
+    return tuple(fits)
+
+
+def _is_series(request: FitRequest) -> bool:
+    """Whether only what a family's own series knows was asked for; it resamples the samples."""
+    tabular = (request.x, request.loss, request.resample, request.error, request.items)
+    return not any(tabular) and not request.group and (request.law or "power") in SERIES_LAWS
+
+
+def _for_metric(request: FitRequest, name: str, metric: Metric) -> FitRequest:
+    """The request with what the metric says of itself."""
+    return replace(
+        request,
+        y=name,
+        where=(),
+        group=request.group or GROUP,
+        chance=metric.chance if request.chance is None else request.chance,
+        ceiling=metric.bounds[1] if request.ceiling is None else request.ceiling,
+    )
+
+
+def _chosen(run: RunRecord, request: FitRequest) -> RunRecord:
+    """The run without the cells that --where leaves out."""
+    if not request.where:
+        return run
+    kept: set[tuple[str, str]] = set()
+    for name in run_metrics(run):
+        table = metric_table(run, name)
+        for condition in request.where:
+            table = table.where(condition)
+        kept |= set(zip(table.text("model"), table.text("task"), strict=True))
+    cells = tuple(cell for cell in run.cells if (cell.model.name, cell.task) in kept)
+    if not cells:
+        raise DataError(f"No cell of {run.directory} is left by --where.")
+    return replace(run, cells=cells)

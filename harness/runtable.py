@@ -1,0 +1,60 @@
+"""A run as a table of points, so that every law can be fitted to it as to any CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.errors import UsageError, suggestion
+from harness.laws.table import Table
+from harness.types import CellRecord, Metric, RunRecord, Score
+
+COLUMNS = ("model", "family", "task", "N", "params", "D", "C")
+GROUP = ("family", "task")
+Z = 1.959963984540054
+"""Half the width of a normal 95 % interval, in standard errors."""
+
+
+def run_metrics(run: RunRecord) -> dict[str, Metric]:
+    """The run's metrics by name, in order of appearance."""
+    return {score.metric.name: score.metric for cell in run.cells for score in cell.scores}
+
+
+def metric_table(run: RunRecord, name: str) -> Table:
+    """One row a cell that has the metric.
+
+    Columns: model, family, task, ``N`` (non-embedding parameters), ``params`` (total), ``D``
+    (training tokens), ``C`` (training FLOPs), the metric, ``stderr`` and ``items``.
+
+    Raises:
+        UsageError: the run has no such metric.
+    """
+    known = run_metrics(run)
+    if name not in known:
+        raise UsageError(f"The run has no metric '{name}'. {suggestion(name, known)}")
+    rows = [
+        _row(cell, score)
+        for cell in run.cells
+        for score in cell.scores
+        if score.metric.name == name
+    ]
+    return Table(
+        name=f"{name} of {run.directory}",
+        columns=(*COLUMNS, name, "stderr", "items"),
+        rows=tuple(rows),
+        lines=tuple(range(1, len(rows) + 1)),
+    )
+
+
+def _row(cell: CellRecord, score: Score) -> tuple[str, ...]:
+    parameters = cell.model.parameters
+    values: Sequence[float | int | None] = (
+        parameters.non_embedding,
+        parameters.total,
+        cell.model.train_tokens,
+        cell.model.train_flops,
+        score.value,
+        (score.ci[1] - score.ci[0]) / (2 * Z),
+        score.n,
+    )
+    texts = ("" if value is None else repr(value) for value in values)
+    return (cell.model.name, cell.model.family, cell.task, *texts)
