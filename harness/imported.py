@@ -56,7 +56,9 @@ def cell_record(
     suffix = f"task:{cell.task}@{digest}|model:{identity}|imported:{request.format}"
     scores, unused, notes = [], set(), list(cell.notes)
     broken = [score.metric.name for score in cell.scores if not math.isfinite(score.value)]
-    for score in cell.scores:
+    for given in cell.scores:
+        score, problem = _ranged(given)
+        notes += [problem] if problem else []
         rows = _rows(score, cell.samples)
         problem = _unusable(score, rows)
         if problem:
@@ -104,6 +106,20 @@ def cell_record(
 def _rows(score: ImportedScore, samples: Sequence[SampleRecord]) -> Mapping[str, Stats]:
     name = score.metric.name
     return {sample.id: sample.stats[name] for sample in samples if name in sample.stats}
+
+
+def _ranged(score: ImportedScore) -> tuple[ImportedScore, str | None]:
+    """The score; with an unknown range where its value contradicts the one that was supposed."""
+    low, high = score.metric.bounds
+    below = low is not None and score.value < low - CLOSE
+    above = high is not None and score.value > high * (1 + CLOSE)
+    if not math.isfinite(score.value) or not (below or above):
+        return score, None
+    metric = replace(score.metric, bounds=(None, None), chance=None)
+    return replace(score, metric=metric), (
+        f"{metric.name} is {score.value:.6g}, outside {low} to {high}; its range is taken as "
+        "unknown, so nothing is fitted to it"
+    )
 
 
 def _unusable(score: ImportedScore, rows: Mapping[str, Stats]) -> str | None:

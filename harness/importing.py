@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -207,5 +208,6 @@ def _move(source: Path, target: Path) -> None:
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-    else:
+        return
+    with suppress(OSError):  # what matters and fails here fails again, with words, when written
         path.unlink(missing_ok=True)

@@ -75,7 +75,7 @@ def fit_run(
             if key not in statistics:
                 statistics[key] = directory.read_stats(point.record)
             cells.append(statistics[key])
-        metric = found[0].score.metric
+        metric = _shared_metric(found)
         replicates = _replicates(metric, name, cells, seed)
         parametric = _parametric(found, seed) if replicates is None else None
         series = Series(
@@ -97,6 +97,14 @@ def fit_run(
             )
         )
     return tuple(fits)
+
+
+def _shared_metric(found: Sequence[Point]) -> Metric:
+    """The metric of a series; of unknown range where imported scores disagree about it."""
+    metric = found[0].score.metric
+    if len({point.score.metric.bounds for point in found}) > 1:
+        return replace(metric, bounds=(None, None), is_loss=False)
+    return metric
 
 
 def _axes(cells: Sequence[CellRecord]) -> Mapping[str, str]:

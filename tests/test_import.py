@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from interchange import save, take, values
 
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, SaveError, UsageError
 from harness.importing import safe_name
 from harness.results import RunDirectory
 from harness.scaling import fit_run
@@ -94,6 +94,27 @@ def test_a_score_that_is_no_number_is_left_out_and_said(tmp_path: Path, value: f
     assert [s.metric.name for s in record.scores] == ["acc"]
     assert record.error == "ppl: not a number in m-70m.json; left out."
     assert RunDirectory(tmp_path / "run").read_run().status == "partial"
+
+
+def test_a_value_outside_its_supposed_range_loses_the_range(tmp_path: Path) -> None:
+    """One model's f1 in percent below 1 must not make the others' look like shares."""
+    metric = replace(ACC, name="f1")
+    cells = [
+        cell(f"m-{size}m", scores=(ImportedScore(metric=metric, value=value, stderr=0.1),))
+        for size, value in ((70, 0.9), (160, 20.0), (410, 30.0), (1400, 45.2))
+    ]
+    imported = save("x", cells, tmp_path / "run", read_sizing(None, "([0-9]+m)", None))
+    assert "f1 is 20, outside 0.0 to 1.0; its range is taken as unknown" in imported.warnings[0]
+    directory = RunDirectory(tmp_path / "run")
+    (fit,) = fit_run(directory.read_run(), directory)
+    assert fit.fit.verdict == "not-identifiable" and "no known perfect score" in fit.fit.note
+
+
+def test_a_place_that_cannot_hold_a_run_is_a_save_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(SaveError):
+            save("x", [cell()], place)
 
 
 # --- sizes ------------------------------------------------------------------------------------
