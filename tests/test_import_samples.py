@@ -274,6 +274,58 @@ def test_averages_and_corpus_errors_of_lighteval_are_left_out(tmp_path: Path) ->
     assert {s.metric.name: s.stderr for s in cell.scores} == {"bleu": None, "acc": 0.1}
 
 
+def lighteval_run(folder: Path) -> Path:
+    """Results and details of two documents, laid out as lighteval lays them out."""
+    results = folder / "results" / "org" / "m" / "results_2026-01-01T00-00-00.json"
+    results.parent.mkdir(parents=True)
+    document = {
+        "config_general": {"model_name": "org/m"},
+        "results": {"leaderboard|arc|0": {"acc": 0.5, "acc_stderr": 0.5}},
+    }
+    results.write_text(json.dumps(document))
+    return results
+
+
+def details_folder(folder: Path) -> Path:
+    details = folder / "details" / "org" / "m" / "2026-01-01T00-00-00"
+    details.mkdir(parents=True)
+    return details
+
+
+def test_details_of_lighteval_are_its_samples(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    results, details = lighteval_run(tmp_path), details_folder(tmp_path)
+    rows = [
+        {
+            "doc": {"id": str(i), "query": "Q", "choices": [" a", " b"], "gold_index": 1},
+            "model_response": {"input": "Context Q", "text": [], "logprobs": [-2.0, -1.0]},
+            "metric": {"acc": float(i)},
+        }
+        for i in range(2)
+    ]
+    file = details / "details_leaderboard|arc|0_2026-01-01T00-00-00.parquet"
+    parquet.write_table(pa.Table.from_pylist(rows), file)
+    (record,) = take("lighteval", tmp_path / "run", results)
+    assert len(RunDirectory(tmp_path / "run").read_stats(record).rows["acc"]) == 2
+    sample = next(RunDirectory(tmp_path / "run").read_samples(record))
+    assert sample.requests[1] == Loglikelihood(context="Context Q", continuation=" b")
+    assert sample.responses[1].logprob == -1.0 and sample.reference == [" b"]
+    file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(DataError, match="Is it complete"):
+        read("lighteval", results)
+
+
+def test_details_without_pyarrow_are_said_to_be_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, details = lighteval_run(tmp_path), details_folder(tmp_path)
+    (details / "details_leaderboard|arc|0_2026-01-01T00-00-00.parquet").write_bytes(b"")
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    (cell,) = read("lighteval", results)
+    assert "pip install 'harness[parquet]'" in cell.notes[0] and cell.samples == ()
+
+
 def test_helm_without_statistics_is_an_unfinished_run(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -24,7 +24,7 @@ READERS = {
     "lm-eval": ("lm_eval", "lm-evaluation-harness: results JSON, old and new, and samples files"),
     "inspect": ("inspect_logs", "Inspect: .eval archives and JSON logs"),
     "helm": ("helm", "HELM: run directories"),
-    "lighteval": ("lighteval", "lighteval: results JSON"),
+    "lighteval": ("lighteval", "lighteval: results JSON, with details (which need pyarrow)"),
     "evalscope": ("evalscope", "EvalScope: reports, with reviews"),
     "olmes": ("olmes", "OLMES / oe-eval: metrics files, with predictions"),
     "csv": ("csv_table", "a table: columns model, task, metric, value, and more"),

@@ -1,4 +1,6 @@
-"""lighteval: results JSON; tasks are ``suite|task|shots|truncation`` or ``task|shots``.
+"""lighteval: results JSON, with details where they lie beside.
+
+Tasks are ``suite|task|shots|truncation`` or, in newer files, ``task|shots``.
 
 Sums over tasks (``all``, ``...:_average|...``) are left out: they are no task, and lighteval
 averages standard errors in them as if those were scores. Standard errors of corpus metrics are
@@ -14,7 +16,7 @@ from typing import Any
 
 from harness.errors import DataError
 from harness.types import ImportedCell, ImportedScore, Parameters
-from harness_interchange import measures, published
+from harness_interchange import lighteval_details, measures, published
 from harness_interchange.formats import wrong_format
 from harness_interchange.reading import find_files, inside, mapping, number, read_json, whole
 
@@ -60,6 +62,7 @@ def _cells(path: Path, data: Mapping[str, Any]) -> Iterator[ImportedCell]:
             "version": inside(data, "versions").get(key),
             "examples": inside(data, "summary_tasks", key, "hashes").get("hash_examples"),
         }
+        details = lighteval_details.read(path, key)
         yield ImportedCell(
             model=name,
             task=task,
@@ -73,6 +76,8 @@ def _cells(path: Path, data: Mapping[str, Any]) -> Iterator[ImportedCell]:
             limit=limit,
             setup={k: str(v) for k, v in parts.items() if v is not None},
             versions={"lighteval": str(version)} if version else {},
+            samples=details.records,
+            notes=(details.note,) if details.note else (),
         )
 
 
