@@ -140,7 +140,7 @@ class Scorer:
         limits = [len(w.ids) - w.scored - 1 for w in windows]
 
         def worth(cluster: Cluster) -> bool:
-            rows = bundles(texts, cluster.members, header=len(cluster.header))
+            rows = bundles(texts, cluster.members, header=0)  # choices share a row anyway
             return (len(rows) - 1) * len(cluster.header) >= LEAST_SAVED
 
         for cluster in clusters(texts, limits=limits, worth=worth):
