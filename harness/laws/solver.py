@@ -122,12 +122,12 @@ def _blocks(rows: int, points: int) -> Iterator[NDArray[np.intp]]:
 
 
 def _spread(goal: Goal, start: Array) -> float:
-    """Twice the median size of the residuals at the first start."""
+    """The median size of the residuals at the first start."""
     first = goal.rows(np.arange(1))
     with np.errstate(all="ignore"):
         residuals = goal.loss.residuals(first.bound.eta(start[:1]), first.y, goal.link)
     residuals = residuals[np.isfinite(residuals)]
-    return 2.0 * float(np.median(np.abs(residuals))) if residuals.size else 1.0
+    return float(np.median(np.abs(residuals))) if residuals.size else 1.0
 
 
 def _block(goal: Goal, start: Array, deltas: tuple[float | None, ...]) -> Solution:
