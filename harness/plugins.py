@@ -53,6 +53,8 @@ class PluginInfo:
     error: str | None = None
     models: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
+    importers: tuple[str, ...] = ()
+    exporters: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -200,15 +202,14 @@ def _load(point: EntryPoint) -> _Loaded:
     distribution = point.dist.name if point.dist else "?"
     version = point.dist.version if point.dist else ""
 
-    def info(error: str | None, models: tuple[str, ...], tasks: tuple[str, ...]) -> PluginInfo:
+    def info(error: str | None, **offers: tuple[str, ...]) -> PluginInfo:
         return PluginInfo(
             name=point.name,
             target=point.value,
             distribution=distribution,
             version=version,
             error=error,
-            models=models,
-            tasks=tasks,
+            **offers,
         )
 
     try:
@@ -226,10 +227,15 @@ def _load(point: EntryPoint) -> _Loaded:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a stranger's import raises, SystemExit included
-        return _Loaded(info=info(_reason(error), (), ()))
-    names = tuple(spec.name for spec in models), tuple(spec.name for spec in tasks)
+        return _Loaded(info=info(_reason(error)))
     return _Loaded(
-        info=info(None, *names),
+        info=info(
+            None,
+            models=tuple(spec.name for spec in models),
+            tasks=tuple(spec.name for spec in tasks),
+            importers=tuple(spec.name for spec in importers),
+            exporters=tuple(spec.name for spec in exporters),
+        ),
         manager=manager,
         models=models,
         tasks=tasks,

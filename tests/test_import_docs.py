@@ -73,4 +73,7 @@ def test_the_lists_name_formats_and_where_they_come_from(program: Program) -> No
     assert importers["helm"]["from"].startswith("harness ")
     exporters = {e["name"]: e for e in program.json("export", "--list")["exporters"]}
     assert set(exporters) == set(harness_interchange.WRITERS)
+    plugins = {p["name"]: p for p in program.json("plugins")["plugins"]}
+    assert set(plugins["interchange"]["importers"]) == set(importers)
+    assert set(plugins["interchange"]["exporters"]) == set(exporters)
     assert "datasets  CSV" in program("export", "--list").stdout

@@ -105,10 +105,12 @@ def plugins(as_json: bool) -> None:
             "BROKEN" if info.error else "ok",
             len(info.models),
             len(info.tasks),
+            len(info.importers),
+            len(info.exporters),
         ]
         for info in registry.plugins
     ]
-    header = ["plugin", "module", "from", "state", "models", "tasks"]
+    header = ["plugin", "module", "from", "state", "models", "tasks", "importers", "exporters"]
     click.echo(tabulate(rows, headers=header, disable_numparse=True))
     _echo_trouble(registry)
 
@@ -206,4 +208,6 @@ def _plugin(info: PluginInfo) -> dict[str, object]:
         "error": info.error,
         "models": list(info.models),
         "tasks": list(info.tasks),
+        "importers": list(info.importers),
+        "exporters": list(info.exporters),
     }
