@@ -121,6 +121,13 @@ def test_lists_name_distribution_and_version(program: Program) -> None:
     assert models["adder-10"]["version"] == "1.2"
 
 
+def test_laws_are_listed_with_their_sources(program: Program) -> None:
+    laws = {law["name"]: law for law in program.json("laws")["laws"]}
+    assert laws["chinchilla"]["variables"] == ["N", "D"]
+    assert "Hoffmann et al. 2022" in laws["chinchilla"]["source"]
+    assert "L = E + A·N^-alpha + B·D^-beta" in program("laws").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -30,7 +30,7 @@ def run_page(page: Path, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["usage.md"])
+@pytest.mark.parametrize("name", ["usage.md", "scaling.md"])
 def test_the_commands_of_a_page_work(root: Path, tmp_path: Path, name: str) -> None:
     pytest.importorskip("torch")
     run_page(root / "docs" / name, tmp_path)
@@ -52,6 +52,13 @@ def test_every_command_is_in_the_docs(root: Path) -> None:
     pages = "\n".join(p.read_text(encoding="utf-8") for p in (root / "docs").glob("*.md"))
     for command in COMMANDS:
         assert f"harness {command}" in pages, command
+
+
+def test_every_law_is_in_the_docs(root: Path) -> None:
+    from harness.laws.registry import BUILTIN
+
+    page = (root / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert [name for name in BUILTIN if f"`{name}`" not in page] == []
 
 
 def test_every_link_between_pages_leads_somewhere(root: Path) -> None:

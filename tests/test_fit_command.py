@@ -94,6 +94,14 @@ def test_a_run_is_fitted_by_its_samples_or_by_any_law(program: Program) -> None:
     assert foretold["value"] == pytest.approx((0.5 + 20000**-0.3) / math.log(2), rel=1e-3)
 
 
+def test_a_plugins_law_is_fitted_by_its_name(program: Program, points: Path) -> None:
+    arguments = ("fit", "points.csv", "--x", "N", "--y", "loss", "--where", "D=1e11", "--law")
+    (ours,) = program.json(*arguments, "power")["fits"]
+    (theirs,) = program.json(*arguments, "toy-power")["fits"]
+    assert theirs["law"] == "toy-power"
+    assert theirs["estimates"] == ours["estimates"]
+
+
 @pytest.mark.parametrize(
     ("content", "arguments", "code", "words"),
     [

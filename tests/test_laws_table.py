@@ -246,7 +246,7 @@ def test_a_law_of_ones_own_is_found_and_a_taken_name_refused(tmp_path: Path) -> 
     (group,) = fit(tmp_path, GOOD, law="mine", laws=collect([mine]))
     assert group.fit.law == "mine"
     with pytest.raises(HarnessError, match="offered twice"):
-        collect([POWER])
+        collect([POWER, replace(POWER, formula="another")])
 
 
 def test_every_law_tells_its_formula_and_source() -> None:

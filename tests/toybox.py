@@ -59,5 +59,12 @@ def slow(settings: ModelSettings) -> Slow:
 
 
 @hookimpl
+def harness_laws() -> Iterator[object]:
+    from harness.laws.sums import POWER
+
+    yield replace(POWER, name="toy-power", source="the toy box")
+
+
+@hookimpl
 def harness_tasks() -> Iterator[TaskSpec]:
     yield replace(toys.task_spec("sums", toys.Sums()), default=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import click
 
 from harness.cli.common import find_run
-from harness.errors import DataError, UsageError, suggestion
+from harness.errors import DataError, PluginError, UsageError, suggestion
 from harness.laws import SERIES_LAWS, Fit
+from harness.laws.bound import Law
 from harness.laws.choose import Ranking
 from harness.laws.registry import collect, find_law
 from harness.laws.table import read_csv
@@ -83,11 +84,23 @@ def read_fits(source: str, options: dict[str, Any]) -> tuple[Named, ...]:
     return _run_fits(source, request)
 
 
+def known_laws() -> Mapping[str, Law]:
+    """Every law that plugins offer, by name; raises PluginError for what is none."""
+    offered: list[Law] = []
+    for plugin, law in load_registry().laws():
+        if not isinstance(law, Law):
+            raise PluginError(
+                f"Plugin {plugin.name} ({plugin.source}) offers {type(law).__name__} as a law; it "
+                "must have what harness.laws.bound.Law names."
+            )
+        offered.append(law)
+    return collect(offered)
+
+
 def _request(options: dict[str, Any]) -> FitRequest:
-    offered: list[Any] = [law for _, law in load_registry().laws()]
     lists = {name: _columns(options[name]) for name in ("x", "group")}
     given: dict[str, Any] = options | lists | {"y": options["y"] or ""}
-    return FitRequest(laws=collect(offered), **given)
+    return FitRequest(laws=known_laws(), **given)
 
 
 def _columns(text: str | None) -> tuple[str, ...]:

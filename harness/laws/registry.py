@@ -54,18 +54,17 @@ AUTO = ("power", "power-floor", "shifted-power", "m4", "bnsl")
 
 
 def collect(offered: Iterable[Law]) -> Mapping[str, Law]:
-    """The built-in laws and those that plugins offer.
+    """The laws that plugins offer, the built-in ones among them, by name.
 
     Raises:
-        PluginError: a law's name is taken.
+        PluginError: two different laws have one name.
     """
-    laws = dict(BUILTIN)
+    laws: dict[str, Law] = {}
     for law in offered:
-        if law.name in laws:
+        if laws.setdefault(law.name, law) is not law:
             raise PluginError(
                 f"The law '{law.name}' is offered twice. Rename the one from the plugin."
             )
-        laws[law.name] = law
     return MappingProxyType(laws)
 
 
