@@ -89,16 +89,37 @@ class Predictor:
         inverse = inverse_link(self.fit.link)
         generator = np.random.default_rng([self.seed, 13])
         eta = bound.eta(self.theta)
-        noise = noise_like(self._noise(), self.fit.theta.size, generator, len(eta))
+        noise = noise_like(self.noise(), self.fit.theta.size, generator, len(eta))
         value = self.scores.back(inverse(bound.eta(self.fit.theta[None])[0]))
         return value, self.scores.back(inverse(eta + noise[:, : eta.shape[1]]))
 
-    def _noise(self) -> Array:
+    def noise(self) -> Array:
         """Residuals on the scale of η, so that draws keep the law's range."""
         y = self.fit.data.y
         eta = self.fit.bound.eta(self.fit.theta[None])[0]
         noise: Array = link_of(y, self.fit.link) - eta
         return noise
+
+
+def mixed(members: Mapping[str, tuple[float, Predictor]], at: Mapping[str, float]) -> Prediction:
+    """One prediction from several laws, each with its weight: a mixture of their draws."""
+    total = sum(weight for weight, _ in members.values())
+    variables = {name: np.array([value]) for name, value in at.items()}
+    values, draws = 0.0, []
+    for weight, predictor in members.values():
+        value, drawn = predictor.draws(variables)
+        values += weight / total * float(value[0])
+        draws.append(drawn[: max(1, round(weight / total * len(drawn))), 0])
+    lo, hi = np.quantile(np.concatenate(draws), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    single = next(iter(members.values()))[1](at)
+    return Prediction(
+        at=dict(at),
+        value=values,
+        lo=float(min(lo, values)),
+        hi=float(max(hi, values)),
+        beyond=single.beyond,
+        note=f"average over {', '.join(members)}; {single.note}".rstrip("; "),
+    )
 
 
 def link_of(y: Array, link: Link) -> Array:

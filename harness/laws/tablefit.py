@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -14,9 +14,9 @@ from harness.laws.bound import Law
 from harness.laws.choose import Ranking, choose
 from harness.laws.estimate import Data
 from harness.laws.fitting import Settings, fit_law
-from harness.laws.forecast import ScoreMap
+from harness.laws.forecast import Predictor, ScoreMap, mixed
 from harness.laws.losses import Loss, parse_loss
-from harness.laws.records import Fit, unidentified
+from harness.laws.records import Fit, Prediction, unidentified
 from harness.laws.registry import AUTO, BUILTIN, find_law
 from harness.laws.resample import SMALL, Plan
 from harness.laws.table import Table, split_factor
@@ -65,11 +65,16 @@ class FitRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupFit:
-    """One group's values of the grouping columns, its fit, and how ``auto`` ranked the laws."""
+    """One group's values of the grouping columns and its fit.
+
+    ``ranking`` says how ``auto`` ranked the laws, and ``average`` what the laws within reach of
+    the best foretell together, each by its weight: an offer besides ``fit``, marked as such.
+    """
 
     group: Mapping[str, str]
     fit: Fit
     ranking: Ranking | None = None
+    average: tuple[Prediction, ...] = ()
 
 
 def fit_table(table: Table, request: FitRequest) -> tuple[GroupFit, ...]:
@@ -148,7 +153,28 @@ def _fit_group(
     candidates = [find_law(name, x, request.laws) for name in AUTO]
     ranking = choose(candidates, data, loss)
     best = find_law(ranking.best, x, request.laws)
-    return GroupFit(group=group, fit=fit_law(best, data, settings), ranking=ranking)
+    fit = fit_law(best, data, settings)
+    average = _average(ranking, fit, data, settings, request)
+    return GroupFit(group=group, fit=fit, ranking=ranking, average=average)
+
+
+def _average(
+    ranking: Ranking, best: Fit, data: Data, settings: Settings, request: FitRequest
+) -> tuple[Prediction, ...]:
+    """Forecasts of all laws within reach, mixed by their weights; none where only one is."""
+    near = [score for score in ranking.laws if score.weight >= 0.01]
+    quick = replace(settings, profiles=False)
+    fits = [best] + [
+        fit_law(find_law(score.law, (), request.laws), data, quick) for score in near[1:]
+    ]
+    members = {
+        score.law: (score.weight, fit.predictor)
+        for score, fit in zip(near, fits, strict=True)
+        if isinstance(fit.predictor, Predictor)
+    }
+    if len(members) < 2 or not best.forecast:
+        return ()
+    return tuple(mixed(members, prediction.at) for prediction in best.forecast)
 
 
 def _usable(table: Table, request: FitRequest, x: tuple[str, ...]) -> tuple[Table, list[str]]:
