@@ -12,20 +12,20 @@ import pytest
 
 LAYERS = [
     {"errors", "types", "wording"},
-    {"rendering", "metering", "sizes"},
+    {"rendering", "metering", "sizes", "reading"},
     {"hookspecs", "codec", "names"},
     {"plugins"},
     {"plan"},
     {"metrics", "store", "results"},
     {"asking", "grading", "manifest"},
-    {"run", "rescore", "imported"},
+    {"run", "rescore", "imported", "outputs"},
     {"importing", "exporting"},
     {"laws"},
     {"stats"},
     {"scaling", "runtable", "fitreport"},
     {"table", "document"},
     {"compare"},
-    {"check", "report"},
+    {"check", "leaderboard", "report", "plot"},
     {"testing"},
     {"cli"},
 ]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from harness.reading import place
 from harness_choice.choices import Choice, ChoiceSet
 from harness_files import Row, read_json_lines, read_lines, read_table
-from harness_files.reading import place
 from harness_files.rows import is_json_lines, wrong_type
 
 

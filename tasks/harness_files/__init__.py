@@ -4,9 +4,9 @@ Declares no hook. Every reader raises :class:`harness.errors.DataError` with the
 byte, and the next step; nothing here reads a file at import time.
 """
 
+from harness.reading import place, read_bytes, read_lines, read_text, shown
 from harness_files.dataset import DataSet, Item
 from harness_files.options import check_options, choice_option, data_file, number_option
-from harness_files.reading import place, read_bytes, read_lines, read_text, shown
 from harness_files.rows import Row, check_ids, read_json, read_json_lines, read_table
 from harness_files.shots import FewShot, Shot, few_shot
 from harness_files.tasks import AnswerTask, Part

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import DataError, UsageError
+from harness.reading import place, read_lines
 from harness.types import Option
 from harness_files.dataset import Item, ask
-from harness_files.reading import place, read_lines
 from harness_files.shots import Shot, few_shot
 from harness_files.tasks import AnswerTask
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import DataError, suggestion
-from harness_files.reading import place, read_lines, read_text, shown
+from harness.reading import place, read_lines, read_text, shown
 
 
 @dataclass(frozen=True, kw_only=True)

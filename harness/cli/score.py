@@ -1,0 +1,163 @@
+"""``harness score``: metrics for outputs that were made elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+from tabulate import tabulate
+
+from harness.cli.common import echo_json
+from harness.codec import to_json
+from harness.errors import PartialError, UsageError
+from harness.outputs import (
+    ENTITY_METRICS,
+    Outcome,
+    is_json_name,
+    last_column,
+    score_answers,
+    score_entities,
+    score_lines,
+)
+from harness.plan import PlannedTask, RunRequest, plan_task
+from harness.plugins import Registry, load_registry
+from harness.types import RequestKind
+
+if TYPE_CHECKING:
+    from harness.metrics import Report
+
+
+@click.command()
+@click.argument("metric")
+@click.argument("more", nargs=-1, metavar="")
+@click.option("--hyp", required=True, help="The outputs, plain or gzip.")
+@click.option("--ref", "refs", multiple=True, metavar="FILE...", help="What is right.")
+@click.option("--task", help="The task that reads --ref and grades; default: by METRIC and --hyp.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Resamples.")
+@click.option(
+    "--max-errors",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Exit with 4 only when more samples than this have no output.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def score(
+    metric: str,
+    more: tuple[str, ...],
+    hyp: str,
+    refs: tuple[str, ...],
+    task: str | None,
+    seed: int,
+    max_errors: int,
+    as_json: bool,
+) -> None:
+    """Score outputs made elsewhere: value, 95 % interval, n, signature.
+
+    \b
+    Texts, line by line, against one or several files of references:
+      harness score bleu:tokenize=zh --hyp out.zh --ref a.zh b.zh
+    Answers to SQuAD's questions, JSON of texts by id:
+      harness score f1 --hyp predictions.json --ref dev.json
+    Entities in CoNLL columns, gold and predicted tag last, or in two files:
+      harness score entity_f1 --hyp tagged.conll
+    Texts as any task grades them, one line per sample or JSON of texts by id:
+      harness score exact_match --task gsm8k --hyp out.txt --ref test.jsonl
+    """
+    references = (*refs, *more)
+    name = metric.partition(":")[0]
+    if name in ENTITY_METRICS:
+        outcome = _entities(metric, hyp, references, task or "conll", seed)
+    elif task or is_json_name(hyp):
+        planned = _planned(load_registry(), task or "squad", _only(references), "generate")
+        outcome = score_answers(metric, planned, hyp, seed=seed)
+    else:
+        if not references:
+            raise UsageError("Give the references: --ref FILE, or several: --ref FILE FILE")
+        outcome = score_lines(metric, hyp, references, seed=seed)
+    _print(outcome, hyp, as_json)
+    if outcome.counts.errors > max_errors:
+        raise PartialError(
+            f"'{hyp}' has no output for {outcome.counts.errors} of {outcome.counts.samples} "
+            f"samples; they are left out of the score.\nAllow it with --max-errors N."
+        )
+
+
+def _entities(metric: str, hyp: str, refs: Sequence[str], task: str, seed: int) -> Outcome:
+    registry = load_registry()
+    reference = _only(refs)
+    if reference:
+        found, gold = (_planned(registry, task, path, "tag") for path in (hyp, reference))
+    else:
+        last = last_column(hyp)
+        found = _planned(registry, f"{task},column={last}", hyp, "tag")
+        gold = _planned(registry, f"{task},column={last - 1}", hyp, "tag")
+    return score_entities(metric, found, gold, hyp, seed=seed)
+
+
+def _only(references: Sequence[str]) -> str:
+    if len(references) > 1:
+        raise UsageError(
+            f"Several files of references are for texts in lines, and {len(references)} are "
+            "given.\nName one file that holds all right answers."
+        )
+    return references[0] if references else ""
+
+
+def _planned(registry: Registry, task: str, path: str, kind: RequestKind) -> PlannedTask:
+    escaped = re.sub(r"([\\,{}])", r"\\\1", path)
+    text = f"{task},data={escaped}" if path else task
+    return plan_task(registry, text, frozenset({kind}), RunRequest())
+
+
+def _print(outcome: Outcome, hyp: str, as_json: bool) -> None:
+    if as_json:
+        echo_json(_document(outcome, hyp))
+    else:
+        _tell(outcome, hyp)
+    if outcome.strangers:
+        click.echo(f"'{hyp}' has {outcome.strangers} outputs for other ids; not used.", err=True)
+
+
+def _tell(outcome: Outcome, hyp: str) -> None:
+    score = outcome.score
+    if outcome.report is not None:
+        click.echo(_by_type(outcome.report) + "\n")
+    low, high = score.ci
+    digits = ".2f" if score.metric.bounds == (0.0, 100.0) else ".4g"
+    interval = f"[{low:{digits}}, {high:{digits}}]"
+    click.echo(f"{score.metric.name} {score.value:{digits}} {interval} (95 %), n = {score.n}")
+    if outcome.counts.unparseable:
+        click.echo(f"{outcome.counts.unparseable} outputs cannot be read as answers")
+    click.echo(score.signature)
+
+
+def _by_type(report: Report) -> str:
+    rows = [
+        [row.name, f"{row.precision:.2f}", f"{row.recall:.2f}", f"{row.f1:.2f}", row.support]
+        for row in (*report.rows, report.micro, report.macro, report.weighted)
+    ]
+    header = ["type", "precision", "recall", "f1", "support"]
+    return tabulate(rows, headers=header, disable_numparse=True, colalign=("left", *["right"] * 4))
+
+
+def _document(outcome: Outcome, hyp: str) -> dict[str, object]:
+    score = outcome.score
+    return {
+        "schema": 1,
+        "outputs": hyp,
+        "metric": score.metric.name,
+        "value": score.value,
+        "ci": list(score.ci),
+        "n": score.n,
+        "samples": outcome.counts.samples,
+        "errors": outcome.counts.errors,
+        "unparseable": outcome.counts.unparseable,
+        "strangers": outcome.strangers,
+        "higher_is_better": score.metric.higher_is_better,
+        "bounds": list(score.metric.bounds),
+        "signature": score.signature,
+        "types": to_json(outcome.report.rows) if outcome.report else None,
+    }
