@@ -28,6 +28,11 @@ def rescore(directory: RunDirectory, record: CellRecord, planned: PlannedTask) -
     Raises NotComparableError when the task now asks something else: those answers would be
     answers to other questions.
     """
+    if record.origin is not None:
+        raise NotComparableError(
+            f"The scores of {record.model.name} on {record.task} were imported; only the program "
+            "that made them can grade their answers anew."
+        )
     saved = list(directory.read_samples(record))
     subject = Subject(task=planned.build(), name=record.task, plugin=planned.spec.plugin)
     samples = draw_samples(subject, record.limit)

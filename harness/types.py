@@ -405,7 +405,7 @@ class CellRecord:
     asked: int = 0
     reused: int = 0
     seconds: float = 0.0
-    efficiency: Efficiency | None = None
+    efficiency: Efficiency | None = field(default=None, metadata=ADDED)
     versions: Mapping[str, str] = field(default_factory=_nothing)
     origin: Origin | None = field(default=None, metadata=ADDED)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from harness.laws.power import MAX_ALPHA
 from harness.laws.records import Interval, Verdict
 from harness.types import Metric
+from harness.wording import short
 
 if TYPE_CHECKING:
     from harness.laws.draws import Draws
@@ -136,6 +137,8 @@ def judge(points: Points, draws: Draws, metric: Metric) -> Judgement:
 
 def _hopeless(alpha: float, interval: Interval) -> str | None:
     lo, hi = interval.lo, interval.hi
+    if hi is not None and hi < 0:
+        return f"The score gets worse with size (exponent {lo or 0:.2g} to {hi:.2g})."
     if lo is None or lo <= 0:
         upper = "no upper end" if hi is None else f"{hi:.2g}"
         return f"The exponent's interval, {lo or 0:.2g} to {upper}, covers zero: no trend is told."
@@ -221,8 +224,8 @@ def falling_back(points: Points) -> str | None:
     at = int(worse[0])
     before, after = points.values[at], points.values[at + 1]
     return (
-        f"the score gets worse from size {points.sizes[at]:.4g} ({before:.4g}) to "
-        f"{points.sizes[at + 1]:.4g} ({after:.4g})"
+        f"the score gets worse from size {short(points.sizes[at])} ({before:.4g}) to "
+        f"{short(points.sizes[at + 1])} ({after:.4g})"
     )
 
 
