@@ -236,7 +236,7 @@ def test_a_size_that_is_worse_beyond_noise_is_named() -> None:
     values = [0.30, 0.42, 0.52, 0.60, 0.53, 0.70, 0.76]
     fit = fit_series(accuracy(values, items=5000))
     assert fit.verdict == "weak"
-    assert "gets worse from size 2.371e+04 (0.6) to 6.432e+04 (0.53)" in fit.note
+    assert "gets worse from size 23.7k (0.6) to 64.3k (0.53)" in fit.note
 
 
 def test_sizes_at_chance_are_told() -> None:
