@@ -1,0 +1,123 @@
+"""The table for programs: CSV and JSON, numbers in full."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import Any
+
+from harness.codec import SCHEMA, to_json
+from harness.leaderboard.escape import csv_text, visible
+from harness.leaderboard.records import Board, Column, Entry, Row
+
+FIXED = ("rank", "model", "family", "run", "params", "non_embedding", "train_tokens")
+COSTS = ("tokens_per_second", "peak_bytes", "pareto")
+
+
+def board_csv(board: Board) -> str:
+    """One line a model; for each column its value, interval, rank and number of samples.
+
+    Texts that a spreadsheet would take for a formula get an apostrophe before them.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    names = [f"{column.title} {column.metric.name}" for column in board.columns]
+    parts = [f"{name}{part}" for name in names for part in ("", " lo", " hi", " rank", " n")]
+    means = ("mean", "mean lo", "mean hi")
+    writer.writerow([csv_text(name) for name in (*FIXED, *parts, *means, *COSTS)])
+    for row in board.rows:
+        writer.writerow([_cell(value) for value in _values(row)])
+    return file.getvalue()
+
+
+def _values(row: Row) -> list[object]:
+    model = row.model
+    values: list[object] = [row.rank, row.name, model.family, row.run]
+    values += [model.parameters.total, model.parameters.non_embedding, model.train_tokens]
+    for entry in row.entries:
+        if entry is None:
+            values += [None] * 5
+        else:
+            values += [entry.value, *(entry.ci or (None, None)), entry.rank, entry.n]
+    values += [row.mean, *(row.mean_ci or (None, None))]
+    return [*values, row.tokens_per_second, row.peak_bytes, row.pareto]
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str):
+        return csv_text(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return value
+
+
+def board_document(board: Board) -> dict[str, Any]:
+    """What ``--format json`` writes."""
+    document: dict[str, Any] = to_json(
+        {
+            "schema": SCHEMA,
+            "runs": board.runs,
+            "status": "partial" if board.partial else "complete",
+            "partial": board.partial,
+            "ranked_by": board.ranked_by,
+            "columns": [_column(column) for column in board.columns],
+            "rows": [_row(board, row) for row in board.rows],
+            "notes": [visible(note) for note in board.notes],
+        }
+    )
+    return document
+
+
+def _column(column: Column) -> dict[str, Any]:
+    metric = column.metric
+    return {
+        "task": column.task,
+        "metric": metric.name,
+        "higher_is_better": metric.higher_is_better,
+        "bounds": metric.bounds,
+        "chance": metric.chance,
+        "fingerprint": column.fingerprint,
+        "test": column.test,
+        "in_mean": column.in_mean,
+        "signatures": column.signatures,
+    }
+
+
+def _row(board: Board, row: Row) -> dict[str, Any]:
+    parameters = row.model.parameters
+    return {
+        "rank": row.rank,
+        "model": row.model.name,
+        "name": row.name,
+        "family": row.model.family,
+        "run": row.run,
+        "identity": row.model.identity,
+        "params": parameters.total,
+        "non_embedding": parameters.non_embedding,
+        "train_tokens": row.model.train_tokens,
+        "scores": [
+            None if entry is None else _entry(column, entry)
+            for column, entry in zip(board.columns, row.entries, strict=True)
+        ],
+        "mean": row.mean,
+        "mean_ci": row.mean_ci,
+        "pareto": row.pareto,
+        "tokens_per_second": row.tokens_per_second,
+        "peak_bytes": row.peak_bytes,
+    }
+
+
+def _entry(column: Column, entry: Entry) -> dict[str, Any]:
+    return {
+        "task": column.task,
+        "metric": column.metric.name,
+        "value": entry.value,
+        "ci": entry.ci,
+        "n": entry.n,
+        "rank": entry.rank,
+        "centred": entry.centred,
+        "remark": entry.remark,
+    }

@@ -1,0 +1,340 @@
+"""Leaderboards: ties, means, fronts, hostile names, many runs, and the committed one."""
+
+from __future__ import annotations
+
+import csv
+import html.parser
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import gate_toys as toys
+import numpy as np
+import pytest
+from conftest import Program
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import stats
+from harness.cli import invoke
+from harness.codec import to_json
+from harness.errors import DataError, NotComparableError, UsageError
+from harness.leaderboard import (
+    Board,
+    BoardRequest,
+    board_csv,
+    board_document,
+    board_html,
+    board_latex,
+    board_markdown,
+    build_board,
+    read_source,
+    reading,
+)
+from harness.leaderboard.ranking import draws_separate, from_samples, ranks
+from harness.types import Metric, Response, SampleRecord
+
+CHOICE = Metric(name="acc", formula="mean", bounds=(0.0, 100.0), chance=25.0)
+HOSTILE = [
+    "=cmd|' /C calc'!A0",
+    "<script>alert(1)</script>",
+    r"\input{/etc/passwd} & 50% of $x_1^2$ #~{}",
+    "two\nlines\r\n| a | cell |",
+    "a|b `code` [link](javascript:x) **bold**",
+    "\u202egpj.exe",
+    "＋1",
+    "../../x",
+]
+
+
+def right(share: float, n: int = 200, seed: int = 0) -> np.ndarray:
+    """Scores of 0 and 100, paired with those of other shares by a common difficulty."""
+    hard = np.random.default_rng(seed).permutation(n) / n
+    return toys.column((hard < share) * 100.0)
+
+
+def board(tmp_path: Path, *cells: toys.ToyCell, **request: Any) -> Board:
+    path = toys.write_run(tmp_path / "run", *cells)
+    return build_board([read_source(path)], BoardRequest(**request))
+
+
+def by_name(found: Board) -> dict[str, Any]:
+    return {row.name: row for row in found.rows}
+
+
+def test_models_share_a_rank_where_the_test_does_not_separate_them(tmp_path: Path) -> None:
+    cells = [
+        toys.ToyCell(stats={toys.ACC: right(share)}, model=name, size=size)
+        for name, share, size in (("best", 0.9, 9), ("near", 0.895, 5), ("far", 0.5, 1))
+    ]
+    rows = by_name(board(tmp_path, *cells))
+    assert [rows[name].rank for name in ("best", "near", "far")] == [1, 1, 3]
+    assert all(row.pareto for row in rows.values())
+
+
+def test_models_that_are_alike_are_not_separated_more_often_than_allowed(tmp_path: Path) -> None:
+    false = 0
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        cells = [
+            toys.ToyCell(stats={toys.ACC: toys.column(generator.normal(50, 10, 60))}, model=f"m{i}")
+            for i in range(5)
+        ]
+        false += any(row.rank != 1 for row in board(tmp_path / str(seed), *cells).rows)
+    assert false <= 6  # P(more than 6 of 40) is under 1 % at 5 %
+
+
+def test_equal_scores_share_a_rank_and_a_larger_equal_is_off_the_front(tmp_path: Path) -> None:
+    cells = [
+        toys.ToyCell(stats={toys.ACC: right(0.5)}, model=name, size=size)
+        for name, size in (("small", 10), ("large", 99))
+    ]
+    rows = by_name(board(tmp_path, *cells))
+    assert rows["small"].rank == rows["large"].rank == 1
+    assert rows["small"].pareto and not rows["large"].pareto
+
+
+def test_means_are_of_complete_rows_only_and_centred_at_chance(tmp_path: Path) -> None:
+    cells = [
+        toys.ToyCell(stats={CHOICE: right(0.625)}, model="both", task="choice"),
+        toys.ToyCell(stats={toys.ACC: right(0.5)}, model="both", task="open"),
+        toys.ToyCell(stats={CHOICE: right(1.0)}, model="half", task="choice"),
+    ]
+    found = board(tmp_path, *cells)
+    rows = by_name(found)
+    assert rows["both"].entries[0].centred == pytest.approx(50.0)
+    assert rows["both"].entries[1].centred is None
+    assert rows["both"].mean == pytest.approx(50.0) and rows["both"].rank == 1
+    low, high = rows["both"].mean_ci
+    assert low < 50 < high
+    assert rows["half"].mean is None and rows["half"].rank is None
+    assert [row.name for row in found.rows] == ["both", "half"]
+
+
+def test_a_loss_stays_out_of_the_mean_and_smaller_is_better(tmp_path: Path) -> None:
+    cells = [
+        toys.ToyCell(
+            stats={toys.BPB: np.stack([np.full(50, loss), np.full(50, 10.0)], axis=1)}, model=name
+        )
+        for name, loss in (("bad", 9.0), ("good", 5.0))
+    ]
+    found = board(tmp_path, *cells)
+    assert [row.name for row in found.rows] == ["good", "bad"]
+    assert not found.columns[0].in_mean
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=12))
+def test_ranks_are_places_and_only_a_separation_starts_a_new_one(answers: list[bool]) -> None:
+    script = iter(answers)
+    found = ranks(range(len(answers) + 1), lambda a, b: next(script))
+    assert found[0] == 1
+    for place, (before, rank, separated) in enumerate(
+        zip(found, found[1:], answers, strict=False), start=2
+    ):
+        assert rank == (place if separated else before)
+
+
+def test_draws_are_those_of_the_paired_bootstrap_also_by_groups() -> None:
+    generator = np.random.default_rng(3)
+    rows = generator.integers(1, 9, size=(3, 40, 10)).astype(float)
+    unit = np.repeat(np.arange(10), 4)
+    tables = reading.Tables(rows=rows, unit=unit, left_out=0)
+    resampler = stats.Resampler(draws=200, seed=5)
+    material = from_samples(toys.BLEU, tables, resampler)
+    pairs = stats.Pairs(metric=toys.BLEU, a=rows[0], b=rows[2], unit=unit)
+    assert material.draws is not None
+    expected = stats.Resampler(draws=200, seed=5).differences(pairs)
+    assert np.allclose(material.draws[2] - material.draws[0], expected)
+    spread = stats.spread(pairs, resampler)
+    p = stats.shifted(pairs, spread).p
+    values = float(material.values[0]), float(material.values[2])
+    for level in (p * 0.9, p * 1.1):
+        answer = draws_separate(material.draws[0], material.draws[2], values, level)
+        assert answer == (p <= level)
+
+
+TEXT = st.text(max_size=30) | st.sampled_from(
+    ['"stats": {', '", "stats": {"a": [1]}, "group": null, "unparseable": false}', "{", '\\"']
+)
+
+
+@given(name=TEXT, text=TEXT, group=st.none() | TEXT, key=TEXT)
+def test_the_quick_reader_agrees_with_a_json_parser(
+    name: str, text: str, group: str | None, key: str
+) -> None:
+    record = SampleRecord(
+        id=name,
+        requests=(),
+        responses=(Response(text=text),),
+        reference={"stats": {"trap": text}, key: [text]},
+        stats={key: (1.0, 2.0), "m": (0.5,)},
+        group=group,
+    )
+    line = json.dumps(to_json(record), ensure_ascii=False) + "\n"
+    whole = json.loads(line)
+    assert reading._sample(line) == (whole["id"], whole["group"], whole["stats"])
+
+
+def test_the_same_run_twice_is_one_row_and_another_outcome_is_another(tmp_path: Path) -> None:
+    first = toys.write_run(tmp_path / "a", toys.ToyCell(stats={toys.ACC: right(0.5)}))
+    same = toys.write_run(tmp_path / "b", toys.ToyCell(stats={toys.ACC: right(0.5)}))
+    other = toys.write_run(tmp_path / "c", toys.ToyCell(stats={toys.ACC: right(0.9)}))
+    sources = [read_source(path) for path in (first, same)]
+    assert len(build_board(sources, BoardRequest()).rows) == 1
+    found = build_board([*sources, read_source(other)], BoardRequest())
+    assert {row.name for row in found.rows} == {f"toy ({first})", f"toy ({other})"}
+
+
+def test_other_fingerprints_are_refused_with_what_differs(tmp_path: Path) -> None:
+    first = toys.write_run(tmp_path / "a", toys.ToyCell(stats={toys.ACC: right(0.5)}))
+    cell = toys.ToyCell(
+        stats={toys.ACC: right(0.5)}, model="new", fields={"fingerprint": "beef", "limit": 7}
+    )
+    second = toys.write_run(tmp_path / "b", cell)
+    with pytest.raises(NotComparableError, match=r"(?s)f00d against beef; limit none against 7"):
+        build_board([read_source(first), read_source(second)], BoardRequest())
+    assert invoke(["leaderboard", str(first), str(second)]) == 5
+
+
+def test_unknown_names_nan_scores_and_lost_samples_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = [
+        toys.ToyCell(stats={toys.ACC: right(0.5)}, model="good"),
+        toys.ToyCell(stats={toys.ACC: right(0.5) * np.nan}, model="none"),
+    ]
+    found = board(tmp_path, *cells)
+    rows = by_name(found)
+    assert rows["none"].entries == (None,) and rows["none"].rank is None
+    source = read_source(tmp_path / "run")
+    with pytest.raises(UsageError, match=r"no run has the metric 'ac'.*'acc'|metric 'ac'"):
+        build_board([source], BoardRequest(metrics=("ac",)))
+    with pytest.raises(UsageError, match="No run has the task 'tsk'"):
+        build_board([source], BoardRequest(tasks=("tsk",)))
+    source.directory.samples_path("good", "task").unlink()
+    with pytest.raises(DataError, match="cannot be read"):
+        build_board([source], BoardRequest())
+    assert invoke(["leaderboard", str(tmp_path / "nothing")]) == 2
+
+
+class Tags(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Board:
+    cells = [
+        toys.ToyCell(stats={toys.ACC: right(0.1 * i)}, model=name, family=name, task="=1+1 <b>|_")
+        for i, name in enumerate(HOSTILE)
+    ]
+    return board(tmp_path, *cells)
+
+
+def test_hostile_names_stay_inside_their_cell_in_markdown(hostile: Board) -> None:
+    lines = board_markdown(hostile).splitlines()
+    table = [line for line in lines if line.startswith("| ")]
+    assert len(table) == len(HOSTILE) + 2
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+    assert not any(re.search(r"<script|(?<!\\)\]\(", line) for line in table)
+
+
+def test_hostile_names_are_no_formulas_in_csv(hostile: Board) -> None:
+    text = board_csv(hostile)
+    rows = list(csv.reader(io.StringIO(text)))
+    assert len(rows) == len(HOSTILE) + 1 and len({len(row) for row in rows}) == 1
+    assert len(text.splitlines()) == len(rows)
+    for row in rows:
+        assert not [cell for cell in row if cell.startswith(("=", "+", "@", "＋", "\t"))]
+
+
+def test_hostile_names_are_text_in_html(hostile: Board) -> None:
+    text = board_html(hostile)
+    parser = Tags()
+    parser.feed(text)
+    assert "script" not in parser.tags and "b" not in parser.tags
+    assert "\u202e" not in text and "&lt;script&gt;" in text
+
+
+def test_hostile_names_are_no_commands_in_latex(hostile: Board) -> None:
+    text = board_latex(hostile)
+    commands = set(re.findall(r"\\([a-z]+)", text))
+    ours = {"begin", "end", "toprule", "midrule", "bottomrule", "textbf", "textbackslash"}
+    ours |= {"textasciitilde", "textasciicircum", "textless", "textgreater", "textbar"}
+    ours |= {"uparrow", "blacklozenge", "usepackage", "textquotedbl", "downarrow", "dag"}
+    assert commands <= ours
+    rows = text.split("\\midrule\n")[1].split("\\bottomrule")[0].strip().splitlines()
+    assert len(rows) == len(HOSTILE)
+    assert len({len(re.findall(r"(?<!\\)&", row)) for row in rows}) == 1
+    assert all(not re.search(r"(?<!\\)[#_]", row) for row in rows)
+
+
+def test_json_holds_names_as_they_are_and_only_numbers_json_knows(hostile: Board) -> None:
+    document = json.loads(json.dumps(board_document(hostile), allow_nan=False))
+    assert {row["model"] for row in document["rows"]} == set(HOSTILE)
+    assert document["columns"][0]["task"] == "=1+1 <b>|_"
+
+
+def test_a_hundred_runs_stand_in_one_table(tmp_path: Path) -> None:
+    sources = [
+        read_source(
+            toys.write_run(
+                tmp_path / str(i),
+                toys.ToyCell(stats={toys.ACC: right(i / 120, n=60)}, model=f"m{i}", size=i + 1),
+            )
+        )
+        for i in range(100)
+    ]
+    found = build_board(sources, BoardRequest())
+    assert [row.name for row in found.rows][:2] == ["m99", "m98"]
+    assert len(board_markdown(found).splitlines()) > 200
+
+
+def test_the_command_writes_every_format_and_says_that_a_run_is_partial(
+    program: Program, tmp_path: Path
+) -> None:
+    run = ("-t", "sums", "--limit", "20", "-o", "runs/one")
+    assert program("run", "-m", "adder-10", "-m", "adder-640", *run).returncode == 0
+    for name, mark in (
+        ("a.md", "| rank |"),
+        ("a.csv", "rank,model"),
+        ("a.html", "<table>"),
+        ("a.tex", "\\begin{tabular}"),
+        ("a.json", '"ranked_by"'),
+    ):
+        assert program("leaderboard", "runs/one", "-o", name).returncode == 0
+        assert mark in (tmp_path / name).read_text(encoding="utf-8")
+    document = program.json("leaderboard", "runs/one", "--metric", "bits_per_byte")
+    assert [row["model"] for row in document["rows"]] == ["adder-640", "adder-10"]
+    assert document["rows"][0]["tokens_per_second"] > 0
+    assert program("run", "-m", "failing", *run[:-1], "runs/two").returncode == 4
+    done = program("leaderboard", "runs/one", "runs/two")
+    assert done.returncode == 4
+    assert "PARTIAL: runs/two" in done.stdout and "2 of 20 samples without" in done.stdout
+
+
+def test_the_committed_leaderboard_is_of_the_current_models_and_tasks(root: Path) -> None:
+    pytest.importorskip("torch")
+    from harness.grading import Subject, draw_samples, fingerprint
+    from harness.plan import RunRequest, plan
+    from harness.plugins import load_registry
+
+    made = plan(load_registry(), RunRequest())
+    text = (root / "results" / "leaderboard.md").read_text(encoding="utf-8")
+    tasks = dict(re.findall(r"task:([\w-]+)@([0-9a-f]{16})", text))
+    assert set(tasks) == set(made.tasks)
+    models = {}
+    for cell in made.cells:
+        models[cell.model.text] = cell.model.build().info.identity
+        task = cell.task.build()
+        subject = Subject(task=task, name=cell.task.text, plugin=cell.task.spec.plugin)
+        if tasks[cell.task.text] is not None:
+            assert fingerprint(task, draw_samples(subject, None)) == tasks[cell.task.text]
+            tasks[cell.task.text] = None  # each task once
+    assert models == dict(re.findall(r"^- ([\w-]+): `(sha256:[0-9a-f]+)`$", text, re.MULTILINE))
