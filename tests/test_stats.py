@@ -103,7 +103,7 @@ def test_random_swaps_agree_with_all_of_them() -> None:
     spread = stats.spread(exact, Resampler(draws=10))
     first = stats.significance(exact, "permutation", spread)
     second = stats.significance(drawn, "permutation", spread)
-    assert first.draws == 0 and second.draws >= 10_000
+    assert first.draws == 0 and second.draws >= 2000
     assert second.p == pytest.approx(first.p, abs=0.02)
     assert second.p_worse == pytest.approx(first.p_worse, abs=0.02)
 
@@ -127,7 +127,7 @@ def test_bootstrap_differences_are_those_of_direct_recomputation(grouped: bool) 
     units = 10 if grouped else 30
     weights = np.concatenate(list(resampler.weights(units)))
     for row, difference in zip(weights, draws, strict=True):
-        times = np.repeat(row, 3) if grouped else row
+        times = np.repeat(row, 3 if grouped else 1).astype(int)
         drawn_a, drawn_b = np.repeat(a, times, axis=0), np.repeat(b, times, axis=0)
         expected = metrics.value(F1, drawn_b) - metrics.value(F1, drawn_a)
         assert difference == pytest.approx(expected)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,14 @@ KEYS = frozenset({"schema", "kind", "created", "harness", "run", "samples", "cel
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A baseline as read: where it came from, its cells and their statistics."""
+    """A baseline as read: where it came from, its cells and, by model and task, what makes their
+    statistics when they are needed."""
 
     path: Path
     run: str
     created: str
     cells: tuple[CellRecord, ...]
-    stats: Mapping[tuple[str, str], CellStats]
+    stats: Mapping[tuple[str, str], Callable[[], CellStats]]
 
     @property
     def side(self) -> Side:
@@ -44,7 +46,7 @@ class Baseline:
         return Side(
             label=str(self.path),
             cells=self.cells,
-            read=lambda record: self.stats[record.model.name, record.task],
+            read=lambda record: self.stats[record.model.name, record.task](),
         )
 
 
@@ -185,13 +187,15 @@ def _baseline(path: Path, data: dict[str, Any]) -> Baseline:
         odd = sorted(set(data) ^ KEYS)[0]
         raise ValueError(f"the field '{odd}' is {'unknown' if odd in data else 'missing'}")
     cells: list[CellRecord] = []
-    stats: dict[tuple[str, str], CellStats] = {}
+    stats: dict[tuple[str, str], Callable[[], CellStats]] = {}
     for number, entry in enumerate(data["cells"]):
         record = from_json(CellRecord, entry["record"], where=f"{path}, cell {number}")
         key = (record.model.name, record.task)
         if key in stats:
             raise ValueError(f"{record.model.name} on {record.task} is there twice")
-        stats[key] = _cell_stats(data["samples"][entry["samples"]], entry["stats"])
+        samples, columns = data["samples"][entry["samples"]], entry["stats"]
+        _require_lengths(samples, columns)
+        stats[key] = partial(_cell_stats, path, samples, columns)
         cells.append(record)
     if not cells:
         raise ValueError("it has no cells")
@@ -204,14 +208,31 @@ def _baseline(path: Path, data: dict[str, Any]) -> Baseline:
     )
 
 
-def _cell_stats(samples: dict[str, Any], columns: dict[str, list[list[Any]]]) -> CellStats:
+def _require_lengths(samples: dict[str, Any], columns: dict[str, list[list[Any]]]) -> None:
+    number = len(samples["ids"])
+    lists = [column for table in columns.values() for column in table]
+    if samples["groups"] is not None:
+        lists.append(samples["groups"])
+    if any(len(one) != number for one in lists):
+        raise ValueError(f"a list has not as many entries as there are samples, {number}")
+
+
+def _cell_stats(
+    path: Path, samples: dict[str, Any], columns: dict[str, list[list[Any]]]
+) -> CellStats:
     ids = samples["ids"]
     groups = samples["groups"] or [None] * len(ids)
     rows: dict[str, dict[str, Stats]] = {}
-    for metric, table in columns.items():
-        rows[metric] = {
-            one: tuple(float(value) for value in row)
-            for one, row in zip(ids, zip(*table, strict=True), strict=bool(table))
-            if row[0] is not None
-        }
+    try:
+        for metric, table in columns.items():
+            rows[metric] = {
+                one: tuple(map(float, row))
+                for one, row in zip(ids, zip(*table, strict=True), strict=bool(table))
+                if row[0] is not None
+            }
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"The baseline {path} is damaged: {error}.\n"
+            "Write it anew with `harness baseline RUN -o FILE`."
+        ) from error
     return CellStats(rows=rows, groups=dict(zip(ids, groups, strict=True)))

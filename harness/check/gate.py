@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import stats
 from harness.check.baseline import Baseline
 from harness.check.policy import Policy
-from harness.check.scaling import Scaling, judge_exponents, scaling_gate
+from harness.check.scaling import judge_bands, judge_exponents
 from harness.check.verdicts import Judgement, Verdict, gather, judge_cells, worst
-from harness.compare import Match, Settings, Side, match_cells, refusal
-from harness.compare.cells import CellComparison, check_metrics, compare_match, wanted_scores
+from harness.compare import (
+    CellComparison,
+    CurveComparison,
+    Match,
+    Settings,
+    Side,
+    compare_all,
+    match_cells,
+    refusal,
+)
+from harness.compare.cells import check_metrics, wanted_scores
 from harness.compare.sides import require_some
 from harness.errors import NotComparableError
+from harness.types import Metric
 
 MOST_NAMED = 5
 
@@ -75,53 +85,76 @@ def check(
     scored = [match for match in matches if match.b.scores]
     _require_comparable(scored, side, run)
     check_metrics(scored, policy.metrics)
-    scaling = scaling_gate(side, run, policy, _settings(scored, policy).curve_resampler)
-    judgements = _judged(scored, side, run, policy, scaling)
+    settings = _settings(scored, policy)
+    comparisons, curves = compare_all(scored, side, run, settings, curves=policy.scaling.exponent)
+    bands, notes = _bands(side, run, policy, settings)
+    judgements = _judged(comparisons, [c for c in curves if c.found.exponent], policy)
     return Gate(
         baseline=baseline,
         run=run,
         policy=policy,
-        judgements=judgements,
+        judgements=(*judgements, *bands),
         failed=tuple(
             f"{match.label}: {match.b.error or 'no scores'}"
             for match in matches
             if not match.b.scores
         ),
-        unjudged=_unjudged(run, matches, scaling),
+        unjudged=_unjudged(run, matches, bands),
         skipped=missing,
-        notes=scaling.notes,
+        notes=(*notes, *_untold(curves)),
     )
 
 
-def _settings(matches: list[Match], policy: Policy, curves: int = 0) -> Settings:
+def _settings(matches: list[Match], policy: Policy) -> Settings:
     tests = sum(len(wanted_scores(match, policy.metrics)) for match in matches)
+
+    def margin(match: Match, metric: Metric) -> float:
+        cell = match.b
+        return policy.rule(task=cell.task, model=cell.model.name, metric=metric.name).delta
+
+    margins = any(rule.delta > 0 for rule in (policy.default, *policy.rules))
     return Settings(
         metrics=policy.metrics,
         alpha=policy.alpha,
-        tests=max(1, tests + curves),
-        margins=any(rule.delta > 0 for rule in (policy.default, *policy.rules)),
+        tests=max(1, tests),
+        margin=margin if margins else None,
     )
 
 
 def _judged(
-    matches: list[Match], side: Side, run: Side, policy: Policy, scaling: Scaling
+    comparisons: Sequence[CellComparison], curves: Sequence[CurveComparison], policy: Policy
 ) -> tuple[Judgement, ...]:
-    """Every judgement, with one Holm correction over all tests of the check."""
-    settings = _settings(matches, policy, len(scaling.exponents))
-    comparisons: list[CellComparison] = [
-        one for match in matches for one in compare_match(match, side, run, settings)
-    ]
+    """Cells and exponents, with one Holm correction over all their tests."""
     evidence = [gather(comparison, policy) for comparison in comparisons]
     tested = [i for i, one in enumerate(evidence) if one.p is not None]
-    shifts = [one.found.exponent for one in scaling.exponents]
+    shifts = [one.found.exponent for one in curves]
     adjusted = stats.holm(
         [evidence[i].p or 0.0 for i in tested]
         + [shift.p_below for shift in shifts if shift is not None]
     )
     by_cell = dict(zip(tested, adjusted, strict=False))
     cells = judge_cells(evidence, [by_cell.get(i) for i in range(len(evidence))], policy)
-    exponents = judge_exponents(scaling.exponents, adjusted[len(tested) :], policy)
-    return (*cells, *scaling.bands, *exponents)
+    return (*cells, *judge_exponents(curves, adjusted[len(tested) :], policy))
+
+
+def _bands(
+    side: Side, run: Side, policy: Policy, settings: Settings
+) -> tuple[list[Judgement], list[str]]:
+    """Judgements on new checkpoints, and notes where there is no band to judge by."""
+    if not policy.scaling.band:
+        return [], []
+    found = list(judge_bands(side, run, policy, settings.curve_resampler))
+    return (
+        [one for one in found if isinstance(one, Judgement)],
+        [one for one in found if isinstance(one, str)],
+    )
+
+
+def _untold(curves: Sequence[CurveComparison]) -> Iterator[str]:
+    for one in curves:
+        if one.found.exponent is None:
+            label = f"{one.family_b}, {one.task}, {one.metric.name}"
+            yield f"{label}: no exponent to compare. {one.found.note}"
 
 
 def _require_comparable(matches: list[Match], side: Side, run: Side) -> None:
@@ -143,9 +176,9 @@ def _missing(missing: tuple[str, ...], run: Side) -> NotComparableError:
     )
 
 
-def _unjudged(run: Side, matches: tuple[Match, ...], scaling: Scaling) -> tuple[str, ...]:
+def _unjudged(run: Side, matches: tuple[Match, ...], bands: list[Judgement]) -> tuple[str, ...]:
     judged = {(match.b.model.name, match.b.task) for match in matches}
-    judged |= {(one.subject, one.task) for one in scaling.bands}
+    judged |= {(one.subject, one.task) for one in bands}
     return tuple(
         f"{cell.model.name} on {cell.task}"
         for cell in run.cells

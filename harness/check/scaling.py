@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from harness import stats
 from harness.check.policy import Policy
 from harness.check.verdicts import Judgement, Reason, Verdict
 from harness.compare import CurveComparison, Side
-from harness.compare.families import FamilyCells, compare_families, families, paired_series
+from harness.compare.families import FamilyCells, families, paired_series
 from harness.errors import DataError
 from harness.laws import Fit, Prediction, fit_series
 from harness.types import CellRecord, Metric, Score
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scaling:
-    """Judgements on curves, exponents still without Holm's p, and what could not be judged."""
-
-    bands: tuple[Judgement, ...]
-    exponents: tuple[CurveComparison, ...]
-    notes: tuple[str, ...]
-
-
-def scaling_gate(baseline: Side, run: Side, policy: Policy, resampler: stats.Resampler) -> Scaling:
-    """Apply the policy's scaling rules; families of fewer than three sizes have none."""
-    bands: list[Judgement] = []
-    notes: list[str] = []
-    exponents: tuple[CurveComparison, ...] = ()
-    if policy.scaling.band:
-        for judgement in _bands(baseline, run, policy, resampler):
-            if isinstance(judgement, str):
-                notes.append(judgement)
-            else:
-                bands.append(judgement)
-    if policy.scaling.exponent:
-        curves = compare_families(baseline, run, resampler, metrics=policy.metrics)
-        exponents = tuple(one for one in curves if one.found.exponent is not None)
-        notes += [
-            f"{one.family_b}, {one.task}, {one.metric.name}: no exponent to compare. "
-            f"{one.found.note}"
-            for one in curves
-            if one.found.exponent is None
-        ]
-    return Scaling(bands=tuple(bands), exponents=exponents, notes=tuple(notes))
 
 
 def judge_exponents(
@@ -78,10 +45,13 @@ def judge_exponents(
         )
 
 
-def _bands(
+def judge_bands(
     baseline: Side, run: Side, policy: Policy, resampler: stats.Resampler
 ) -> Iterator[Judgement | str]:
-    """Checkpoints that the baseline does not hold, against the curve of their family there."""
+    """Checkpoints that the baseline does not hold, against the curve of their family there.
+
+    A sentence stands for a judgement where the family has no curve.
+    """
     known = set(baseline.models)
     fits: dict[tuple[str, str, str], Fit] = {}
     groups = families(baseline)

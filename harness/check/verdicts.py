@@ -86,28 +86,27 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What is known of one metric of one cell before Holm's correction: the comparison, its rule,
-    and the one-sided p-value where the rule asks for a test and there can be one."""
+    """One metric of one cell before Holm's correction.
+
+    ``p`` is one-sided, ``None`` where the rule asks for no test or there can be none.
+    """
 
     comparison: CellComparison
     score: Score
     rule: Rule
-    p: float | None
-    test: str | None
+
+    @property
+    def p(self) -> float | None:
+        """That the run is worse by more than the rule's delta."""
+        return self.comparison.p_worse if self.rule.test else None
 
 
 def gather(comparison: CellComparison, policy: Policy) -> Evidence:
-    """Apply the rule's test: the comparison's own, or for a margin the shifted bootstrap."""
+    """A comparison with its rule and the run's own score."""
     match = comparison.match
     rule = policy.rule(task=match.b.task, model=match.b.model.name, metric=comparison.metric.name)
     score = next(s for s in match.b.scores if s.metric.name == comparison.metric.name)
-    p, test = comparison.p_worse, comparison.test
-    if p is not None and rule.delta > 0 and comparison.spread and comparison.pairs:
-        p = stats.shifted(comparison.pairs, comparison.spread, margin=rule.delta).p_worse
-        test = "bootstrap"
-    if not rule.test:
-        p = test = None
-    return Evidence(comparison=comparison, score=score, rule=rule, p=p, test=test)
+    return Evidence(comparison=comparison, score=score, rule=rule)
 
 
 def judge_cells(
@@ -123,9 +122,8 @@ def _judge(one: Evidence, p_holm: float | None, policy: Policy) -> Judgement:
     found, match = one.comparison, one.comparison.match
     names = dict.fromkeys((match.a.model.name, match.b.model.name))
     detectable = None
-    if found.spread is not None and found.spread.standard_error > 0:
-        error = found.spread.standard_error
-        detectable = stats.detectable(error, alpha=policy.alpha, two_sided=False)
+    if found.standard_error:
+        detectable = stats.detectable(found.standard_error, alpha=policy.alpha, two_sided=False)
     return Judgement(
         subject=" → ".join(names),
         task=match.b.task,
@@ -137,7 +135,7 @@ def _judge(one: Evidence, p_holm: float | None, policy: Policy) -> Judgement:
         difference=found.difference,
         ci=found.ci,
         n=found.n,
-        test=one.test,
+        test=found.test if one.rule.test else None,
         p=one.p,
         p_holm=p_holm,
         detectable=detectable,
@@ -157,7 +155,7 @@ def _reasons(one: Evidence, p_holm: float | None, policy: Policy) -> Iterator[Re
 
 def _broken(found: CellComparison) -> Reason | None:
     """A score that is no number: a regression, unless the baseline's was none either."""
-    before, after = found.pairs.unusable if found.pairs else (0, 0)
+    before, after = found.unusable
     before_bad = before > 0 or not math.isfinite(found.value_a)
     after_bad = after > 0 or not math.isfinite(found.value_b)
     if not before_bad and not after_bad:
@@ -200,7 +198,7 @@ def _thresholds(one: Evidence) -> Iterator[Reason]:
 def _tested(one: Evidence, p_holm: float | None, policy: Policy) -> Reason:
     """FAIL where the loss is significant, PASS where a loss that matters is excluded."""
     found, rule = one.comparison, one.rule
-    if one.p is None or p_holm is None or found.spread is None:
+    if one.p is None or p_holm is None or found.largest_loss is None:
         return Reason(criterion="test", verdict=Verdict.INCONCLUSIVE, text=f"no test: {found.note}")
     more = f" by more than {rule.delta:g}" if rule.delta else ""
     p = f"p {_p_text(p_holm)} after Holm"
@@ -218,12 +216,9 @@ def _tested(one: Evidence, p_holm: float | None, policy: Policy) -> Reason:
             verdict=Verdict.PASS,
             text=f"worse ({p}), but by {loss:.3g} only, and up to {negligible:.3g} is negligible",
         )
-    # The largest loss that the data leave open, one-sided at the policy's alpha.
-    share = policy.alpha if found.metric.higher_is_better else 1 - policy.alpha
-    bound = -(1 if found.metric.higher_is_better else -1) * found.spread.bound(share)
-    if found.spread.standard_error == 0 and found.difference == 0:
+    if found.standard_error == 0 and found.difference == 0:
         return Reason(criterion="test", verdict=Verdict.PASS, text="the same on every sample")
-    if bound <= relevant:
+    if found.largest_loss <= relevant:
         return Reason(
             criterion="test",
             verdict=Verdict.PASS,
@@ -232,8 +227,9 @@ def _tested(one: Evidence, p_holm: float | None, policy: Policy) -> Reason:
     return Reason(
         criterion="test",
         verdict=Verdict.INCONCLUSIVE,
-        text=f"not shown to be worse{more} ({p}), but a loss of up to {bound:.3g} is possible "
-        f"with {found.n} samples, and {relevant:.3g} would matter",
+        text=f"not shown to be worse{more} ({p}), but a loss of up to "
+        f"{found.largest_loss:.3g} is possible with {found.n} samples, and {relevant:.3g} "
+        "would matter",
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from harness import stats
@@ -18,8 +18,8 @@ MOST_BOOTSTRAP = 20_000
 class Settings:
     """How to compare.
 
-    ``metrics`` empty: all; ``tests``: how many p-values Holm will correct; ``margins``: the
-    bootstrap will be asked for p-values, which takes more draws than an interval.
+    ``metrics`` empty: all; ``tests``: how many p-values Holm will correct; ``margin``: the
+    loss that ``p_worse`` allows, for each match and metric (then tested by the bootstrap).
     """
 
     metrics: tuple[str, ...] = ()
@@ -27,18 +27,23 @@ class Settings:
     alpha: float = 0.05
     seed: int = 0
     tests: int = 1
-    margins: bool = False
+    margin: Callable[[Match, Metric], float] | None = None
 
-    @property
+    @cached_property
     def curve_resampler(self) -> stats.Resampler:
         """For curves, whose p-values rest on it too."""
-        draws = int(min(MOST_BOOTSTRAP, max(2000, 3 * self.tests / self.alpha)))
-        return stats.Resampler(draws=draws, seed=self.seed)
+        return stats.Resampler(seed=self.seed)
+
+    @cached_property
+    def fine_resampler(self) -> stats.Resampler:
+        """For those of them that need a smaller p-value, as there are many tests."""
+        draws = min(MOST_BOOTSTRAP, max(self.curve_resampler.draws, 3 * self.tests / self.alpha))
+        return stats.Resampler(draws=int(draws), seed=self.seed)
 
     @cached_property
     def resampler(self) -> stats.Resampler:
         """The bootstrap draws that all comparisons share."""
-        if self.test != "bootstrap" and not self.margins:
+        if self.test != "bootstrap" and self.margin is None:
             return stats.Resampler(seed=self.seed)
         draws = stats.affordable_draws(self.tests, self.alpha)
         return stats.Resampler(draws=min(draws, MOST_BOOTSTRAP), seed=self.seed)
@@ -53,7 +58,12 @@ class CellComparison:
     difference, ci
         second minus first on the metric's own scale, with its paired bootstrap 95 % interval
     p, p_worse, p_holm
-        two-sided; one-sided that the second is worse; two-sided after Holm over all cells
+        two-sided; one-sided that the second is worse (by more than the settings' margin);
+        two-sided after Holm over all cells
+    largest_loss
+        the largest loss that the data leave open, one-sided at the settings' alpha
+    unusable
+        samples of each side whose statistics are no finite numbers
     detectable
         the difference that this test would have found 4 times in 5; ``None``: no sample differs
     note
@@ -76,10 +86,11 @@ class CellComparison:
     p_worse: float | None = None
     p_holm: float | None = None
     mid_p: float | None = None
+    standard_error: float | None = None
+    largest_loss: float | None = None
     detectable: float | None = None
+    unusable: tuple[int, int] = (0, 0)
     note: str = ""
-    spread: stats.Spread | None = field(default=None, compare=False, repr=False)
-    pairs: stats.Pairs | None = field(default=None, compare=False, repr=False)
 
     @property
     def significant(self) -> bool:
@@ -142,12 +153,17 @@ def _tested(plain: CellComparison, pairs: stats.Pairs, settings: Settings) -> Ce
         only_b=pairs.only_b,
     )
     if any(pairs.unusable):
-        return replace(known, pairs=pairs, note=_unusable(pairs))
+        return replace(known, unusable=pairs.unusable, note=_unusable(pairs))
     spread = stats.spread(pairs, settings.resampler)
-    known = replace(
-        known, difference=pairs.difference, ci=spread.interval(), spread=spread, pairs=pairs
-    )
     error = spread.standard_error
+    edge = spread.bound(settings.alpha if pairs.sign > 0 else 1 - settings.alpha)
+    known = replace(
+        known,
+        difference=pairs.difference,
+        ci=spread.interval(),
+        standard_error=error,
+        largest_loss=-pairs.sign * edge,
+    )
     if error > 0:
         known = replace(known, detectable=stats.detectable(error, alpha=settings.alpha))
     if pairs.units < 2:
@@ -158,6 +174,10 @@ def _tested(plain: CellComparison, pairs: stats.Pairs, settings: Settings) -> Ce
         return replace(known, note=str(refused).splitlines()[0])
     draws = stats.affordable_draws(settings.tests, settings.alpha)
     found = stats.significance(pairs, name, spread, draws=draws, seed=settings.seed)
+    margin = 0.0 if settings.margin is None else settings.margin(plain.match, plain.metric)
+    if margin > 0:
+        beyond = stats.shifted(pairs, spread, margin=margin)
+        found = replace(found, test="bootstrap", draws=beyond.draws, p_worse=beyond.p_worse)
     return replace(
         known,
         test=found.test,

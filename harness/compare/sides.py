@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 from harness.errors import NotComparableError, UsageError, suggestion
 from harness.results import CellStats, RunDirectory
 from harness.types import CellRecord, RunRecord
+
+REMEMBERED = 32
+"""Cells whose statistics are kept in memory, on each side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +58,23 @@ def run_side(path: Path, model: str | None = None) -> Side:
     run = directory.read_run()
     cells = run.cells if model is None else _chosen(run, model)
     label = str(path) if model is None else f"{path}:{model}"
-    return Side(label=label, cells=cells, read=directory.read_stats, status=run.status)
+    return Side(label=label, cells=cells, read=_remembering(directory), status=run.status)
+
+
+def _remembering(directory: RunDirectory) -> Callable[[CellRecord], CellStats]:
+    """``read_stats`` that keeps the last few cells, as curves need what cells just needed."""
+    kept: OrderedDict[tuple[str, str], CellStats] = OrderedDict()
+
+    def read(record: CellRecord) -> CellStats:
+        key = (record.model.name, record.task)
+        if key not in kept:
+            kept[key] = directory.read_stats(record)
+        kept.move_to_end(key)
+        while len(kept) > REMEMBERED:
+            kept.popitem(last=False)
+        return kept[key]
+
+    return read
 
 
 def _chosen(run: RunRecord, model: str) -> tuple[CellRecord, ...]:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import metrics
-from harness.metrics.aggregate import Weights
 from harness.stats.pairs import Pairs
 from harness.types import Metric
 
@@ -21,8 +20,8 @@ BOOTSTRAP = 2000
 _CHUNK = 1 << 20
 """Weights drawn at once: 8 MB while they are drawn."""
 
-_KEPT = 1 << 24
-"""Weights kept for the next comparison: 32 MB."""
+_KEPT = 1 << 23
+"""Weights kept for the next comparison: 64 MB."""
 
 
 class Resampler:
@@ -36,7 +35,7 @@ class Resampler:
         """``draws`` is how many resamples there are."""
         self.draws = draws
         self.seed = seed
-        self._kept: dict[int, list[Weights]] = {}
+        self._kept: dict[int, list[Array]] = {}
 
     def differences(self, pairs: Pairs) -> Array:
         """The difference, second minus first, on each resample, (draws,); NaN where undefined."""
@@ -46,14 +45,19 @@ class Resampler:
         return difference
 
     def values(self, metric: Metric, systems: Sequence[Array]) -> Array:
-        """Each system's value on each resample, (systems, draws); ``systems`` are (u, k) each."""
-        columns = [
-            np.stack([metrics.replicates(metric, rows, weights) for rows in systems])
-            for weights in self.weights(len(systems[0]))
-        ]
-        return np.concatenate(columns, axis=1)
+        """Each system's value on each resample, (systems, draws).
 
-    def weights(self, units: int) -> Iterator[Weights]:
+        ``systems`` are finite statistics, (u, k) each.
+        """
+        table = np.concatenate(systems, axis=1)
+        compute = metrics.formula(metric.formula)
+        columns = [
+            compute((weights @ table).reshape(len(weights), len(systems), -1))
+            for weights in self.weights(len(table))
+        ]
+        return np.concatenate(columns).T
+
+    def weights(self, units: int) -> Iterator[Array]:
         """How often each unit is drawn, (draws, units), in chunks of rows.
 
         They are kept for the next call where they are few enough.
@@ -61,7 +65,7 @@ class Resampler:
         if units in self._kept:
             yield from self._kept[units]
             return
-        kept: list[Weights] = []
+        kept: list[Array] = []
         room = _KEPT - self.draws * (units + sum(self._kept))
         for chunk in self._drawn(units):
             if room >= 0:
@@ -70,7 +74,7 @@ class Resampler:
         if kept:
             self._kept[units] = kept
 
-    def _drawn(self, units: int) -> Iterator[Weights]:
+    def _drawn(self, units: int) -> Iterator[Array]:
         generator = np.random.default_rng([self.seed, 11])
         step = max(1, _CHUNK // max(units, 1))
         for start in range(0, self.draws, step):
@@ -79,7 +83,7 @@ class Resampler:
             # One count for all rows: row i counts in the cells from i·units on.
             drawn += np.arange(rows)[:, None] * units
             counts = np.bincount(drawn.ravel(), minlength=rows * units)
-            yield counts.reshape(rows, units).astype(np.uint16)
+            yield counts.reshape(rows, units).astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

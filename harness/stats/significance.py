@@ -2,7 +2,8 @@
 
 All but the bootstrap test the hypothesis that the two systems are exchangeable on every sample (on
 every group, where samples share a source). Each gives a two-sided p-value and the one-sided one of
-"the second is worse", never zero: k of B random draws at least as extreme count (k+1)/(B+1).
+"the second is worse", never zero: k of B random draws at least as extreme count (k+1)/(B+1). Draws
+stop early where many were as extreme, which keeps the test valid (Besag and Clifford 1991).
 
 ==================  ===============================================================================
 ``mcnemar``         scores of 0 or 1, each sample on its own: exact binomial test of the samples
@@ -37,9 +38,11 @@ Name: TypeAlias = Literal["mcnemar", "permutation", "randomization", "bootstrap"
 TESTS: tuple[str, ...] = ("auto", "bootstrap", "randomization", "mcnemar", "permutation")
 DRAWS = 10_000
 
+_STOPS: tuple[tuple[int, int], ...] = ((2000, 200), (DRAWS, 10))
+"""After so many draws, no more are made where at least so many of them were as extreme."""
+
 _EXACT_UNITS = 13
 _CHUNK = 1 << 20
-_FEW = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +188,7 @@ def _swapped(test: Name, statistic: _Statistic, pairs: Pairs, most: int, seed: i
         extreme += int((np.abs(after) >= abs(measured) - near).sum())
         worse += int((pairs.sign * after <= pairs.sign * measured + near).sum())
         count += len(swaps)
-        if not exact and count >= min(DRAWS, most) and min(extreme, worse) >= _FEW:
+        if any(count >= draws and min(extreme, worse) >= enough for draws, enough in _STOPS):
             break
     if exact:
         return Significance(test=test, p=extreme / count, p_worse=worse / count, draws=0)
@@ -200,12 +203,12 @@ def _all_swaps(units: int) -> Iterator[Array]:
 
 
 def _random_swaps(units: int, most: int, seed: int) -> Iterator[Array]:
-    """At most ``most`` rows of independent fair coins, in chunks that end at ``DRAWS``."""
+    """At most ``most`` rows of independent fair coins, in chunks that end where one may stop."""
     generator = np.random.default_rng([seed, 13])
     step = max(1, _CHUNK // units)
     done = 0
     while done < most:
-        stop = DRAWS if done < DRAWS else most
+        stop = next((draws for draws, _ in _STOPS if done < draws), most)
         size = min(step, stop - done, most - done)
         coins = generator.integers(0, 256, size=(size, (units + 7) // 8), dtype=np.uint8)
         yield np.unpackbits(coins, axis=1, count=units).astype(np.float64)
