@@ -103,24 +103,25 @@ class Generator:
                 slots, header, known = None, None, ()
                 yield from self._retreat(waiting, active, error)
                 continue
-            alive = []
+            dead = []
             for place, (row, token) in enumerate(zip(active, tokens, strict=True)):
                 row.ids.append(token)
                 done = self._finished(row)
-                if done is None:
-                    alive.append(place)
-                else:
+                if done is not None:
+                    dead.append(place)
                     yield row.number, done
-            if len(alive) < len(active):
-                active[:] = [active[place] for place in alive]
-                slots = self._kept(slots, alive)
+            if len(dead) == len(active):
+                slots = None
+                active.clear()
+            elif dead:
+                active[:] = self._without(active, dead, slots)
 
-    def _kept(self, slots: Slots | None, alive: list[int]) -> Slots | None:
-        if slots is None or not alive:
-            return None
+    def _without(self, active: list[_Row], dead: list[int], slots: Slots | None) -> list[_Row]:
+        if slots is None:
+            return [row for place, row in enumerate(active) if place not in dead]
         with inference():
-            slots.keep(torch.tensor(alive, device=self.network.device))
-        return slots
+            order = slots.drop(dead)
+        return [active[place] for place in order]
 
     def _advance(
         self, waiting: deque[_Row], active: list[_Row], slots: Slots | None, header: Header | None

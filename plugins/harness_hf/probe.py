@@ -111,13 +111,8 @@ def _stepwise(header_length: int) -> Any:
         _, slots = network.trunk(ids, nothing, header=header, keep=True)
         assert slots is not None
         slots.align([len(p) for p in parts])
-        order = torch.tensor([2, 0, 1], device=network.device)
-        slots.keep(order)
-        last = torch.stack([row[-1:] for row in rows]).index_select(0, order)
-        found = network.step(last, slots).table()
-        back = torch.empty_like(found)
-        back[order] = found
-        return back
+        last = torch.stack([row[-1:] for row in rows])
+        return network.step(last, slots).table()
 
     return way
 

@@ -217,6 +217,7 @@ class _Packed:
         seen = torch.zeros((len(part), long, width + long), dtype=torch.bool)
         # what is padding sees itself, so that no softmax is over nothing
         seen[:, torch.arange(long), width + torch.arange(long)] = True
+        triangle = torch.ones((long, long), dtype=torch.bool).tril_()
         targets = _Targets()
         owner = 0
         for row, bundle in enumerate(part):
@@ -228,7 +229,7 @@ class _Packed:
                 end = at + len(branch)
                 ids[row, at:end] = torch.tensor(branch)
                 positions[row, at:end] = torch.arange(bundle.trunk, bundle.trunk + len(branch))
-                block = torch.ones((len(branch), len(branch)), dtype=torch.bool).tril()
+                block = triangle[: len(branch), : len(branch)]
                 seen[row, at:end, width + at : width + end] = block
                 first = max(len(window.ids) - window.scored, bundle.trunk + 1)
                 for place in range(first, len(window.ids)):

@@ -33,7 +33,10 @@ class Header:
 
 @dataclass
 class Slots:
-    """Buffers [rows, heads, capacity, size] per layer, of which ``length`` slots are in use."""
+    """Buffers [rows, heads, capacity, size] per layer, of which ``length`` slots are in use.
+
+    A buffer may hold more rows than there are: the first ``len(starts)`` count.
+    """
 
     starts: torch.Tensor
     header: Header | None = None
@@ -85,13 +88,14 @@ class Slots:
         written: see :meth:`advance`.
         """
         end = self.length + keys.shape[2]
+        rows = self.rows
         for buffers, new in ((self.keys, keys), (self.values, values)):
             if layer == len(buffers):
-                buffers.append(_room(new, new.shape[0], end))
+                buffers.append(_room(new, rows, end))
             elif end > buffers[layer].shape[2]:
-                buffers[layer] = _regrown(buffers[layer], self.length, end)
-            buffers[layer][:, :, self.length : end] = new
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+                buffers[layer] = _regrown(buffers[layer][:rows], self.length, end)
+            buffers[layer][:rows, :, self.length : end] = new
+        return self.keys[layer][:rows, :, :end], self.values[layer][:rows, :, :end]
 
     def advance(self, count: int) -> None:
         """Say that all layers have written ``count`` more slots."""
@@ -116,64 +120,82 @@ class Slots:
         gaps = torch.tensor([width - n for n in lengths], device=self.starts.device)
         places = torch.arange(width, device=self.starts.device)[None, :] - gaps[:, None]
         places = places.clamp_(min=0) + self.base
-        for buffers in (self.keys, self.values):
-            for layer, old in enumerate(buffers):
-                rows, heads, _, size = old.shape
-                index = places[:, None, :, None].expand(rows, heads, width, size)
-                moved = old.gather(2, index)
-                old[:, :, self.base : self.base + width] = moved
-                buffers[layer] = old
+        for buffer in (*self.keys, *self.values):
+            _, heads, _, size = buffer.shape
+            index = places[:, None, :, None].expand(-1, heads, -1, size)
+            moved = buffer[: self.rows].gather(2, index)
+            buffer[: self.rows, :, self.base : self.base + width] = moved
         self.starts = self.base + gaps
         self.length = self.base + width
         self._bias = None
 
-    def keep(self, rows: torch.Tensor) -> None:
-        """Keep ``rows`` (indices) only, and drop leading slots that none of them uses."""
-        starts = self.starts.index_select(0, rows)
-        unused = int(starts.min()) - self.base
-        length = self.length - unused
-        for buffers in (self.keys, self.values):
-            for layer, old in enumerate(buffers):
-                new = _room(old, len(rows), length)
-                if self.base:
-                    new[:, :, : self.base] = old[:1, :, : self.base]
-                own = old[:, :, self.base + unused : self.length]
-                new[:, :, self.base : length] = own.index_select(0, rows)
-                buffers[layer] = new
-        self.starts = starts - unused
-        self.length = length
+    def drop(self, dead: Sequence[int]) -> list[int]:
+        """Drop the rows ``dead``; rows from the end take their places.
+
+        Returns which row (by its old index) each place holds now. Leading slots that no row uses
+        any more are given up when they are many.
+        """
+        left = self.rows - len(dead)
+        order = list(range(left))
+        holes = [row for row in dead if row < left]
+        movers = sorted(set(range(left, self.rows)) - set(dead))
+        for hole, mover in zip(holes, movers, strict=True):
+            order[hole] = mover
+        if holes:
+            to = torch.tensor(holes, device=self.starts.device)
+            come = torch.tensor(movers, device=self.starts.device)
+            for buffer in (*self.keys, *self.values):
+                buffer[to, :, : self.length] = buffer[come, :, : self.length]
+        self.starts = self.starts[torch.tensor(order, dtype=torch.long, device=self.starts.device)]
         self._bias = None
+        if order:
+            self._give_up(int(self.starts.min()) - self.base)
+        return order
+
+    def _give_up(self, unused: int) -> None:
+        own = self.length - self.base
+        if unused < GROWTH or unused * 3 < own:
+            return
+        for buffer in (*self.keys, *self.values):
+            kept = buffer[: self.rows, :, self.base + unused : self.length].clone()
+            buffer[: self.rows, :, self.base : self.length - unused] = kept
+        self.starts = self.starts - unused
+        self.length -= unused
 
     def append(self, other: Slots) -> None:
         """Add the rows of ``other``, which go on from the same header, so that all end together."""
         end = max(self.length, other.length)
-        count = self.rows
+        shift = end - self.length
+        count, total = self.rows, self.rows + other.rows
         for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
             for layer, (one, two) in enumerate(zip(mine, theirs, strict=True)):
-                new = _room(one, count + other.rows, end)
+                if shift or total > one.shape[0] or end > one.shape[2]:
+                    mine[layer] = self._moved(one, total, end)
+                place = mine[layer][count:total]
+                own = two[: other.rows, :, self.base : other.length]
+                # what is masked must not be NaN, which garbage may be
+                place[:, :, self.base : end - own.shape[2]] = 0
+                place[:, :, end - own.shape[2] : end] = own
                 if self.base:
-                    new[:, :, : self.base] = one[:1, :, : self.base]
-                for rows, old, length in (
-                    (slice(None, count), one, self.length),
-                    (slice(count, None), two, other.length),
-                ):
-                    own = old[:, :, self.base : length]
-                    new[rows, :, end - own.shape[2] : end] = own
-                mine[layer] = new
-        self.starts = torch.cat(
-            [self.starts + (end - self.length), other.starts + (end - other.length)]
-        )
+                    place[:, :, : self.base] = two[:1, :, : self.base]
+        self.starts = torch.cat([self.starts + shift, other.starts + (end - other.length)])
         self.length = end
         self._bias = None
 
+    def _moved(self, old: torch.Tensor, total: int, end: int) -> torch.Tensor:
+        """A larger buffer whose rows end at slot ``end``."""
+        new = _room(old, total, end)
+        own = old[: self.rows, :, self.base : self.length]
+        new[: self.rows, :, self.base : end - own.shape[2]] = 0
+        new[: self.rows, :, end - own.shape[2] : end] = own
+        new[: self.rows, :, : self.base] = old[: self.rows, :, : self.base]
+        return new
+
 
 def _room(like: torch.Tensor, rows: int, needed: int) -> torch.Tensor:
-    """A zeroed buffer for ``rows`` rows of ``needed`` slots and some more.
-
-    Zeros, not garbage: a masked slot counts 0 times its value, which must not be NaN.
-    """
+    """A buffer for ``rows`` rows of ``needed`` slots and some more."""
     _, heads, _, size = like.shape
-    return like.new_zeros((rows, heads, needed + GROWTH, size))
+    return like.new_empty((rows, heads, needed + GROWTH, size))
 
 
 def _regrown(old: torch.Tensor, used: int, needed: int) -> torch.Tensor:
