@@ -109,6 +109,15 @@ class ExpSum:
         return ExpSum(law=self.law, center=self.center, features=features)
 
     def _terms(self, theta: Array) -> list[Array]:
+        """Every term at every point; the last θ's are kept, since η is wanted before slopes."""
+        last: tuple[Array, list[Array]] | None = self.__dict__.get("_last")
+        if last is not None and last[0] is theta:
+            return last[1]
+        terms = self._computed(theta)
+        self.__dict__["_last"] = (theta, terms)
+        return terms
+
+    def _computed(self, theta: Array) -> list[Array]:
         k = len(self.center)
         terms = []
         for i in range(k):

@@ -16,7 +16,10 @@ from harness.laws.losses import Link
 
 Array = NDArray[np.float64]
 Formula = Callable[[Mapping[str, Jet], Variables], Jet]
-"""η from parameters by name and variables (each (n,)), as a jet of shape (R, n)."""
+"""η from parameters by name and variables (each (n,)), as a jet of shape (R, n).
+
+A positive parameter ``A`` is also there as ``log A``, which saves taking its logarithm again.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +119,12 @@ class JetBound:
         return JetBound(law=self.law, means=self.means, points=points)
 
     def _jet(self, parameters: tuple[Jet, ...]) -> Jet:
-        named = {
-            term.name: jets.exp(value) if term.positive else value
-            for term, value in zip(self.law.terms, parameters, strict=True)
-        }
+        named = {}
+        for term, value in zip(self.law.terms, parameters, strict=True):
+            if term.positive:
+                named[f"log {term.name}"] = value
+                value = jets.exp(value)
+            named[term.name] = value
         with np.errstate(all="ignore"):
             return self.law.function(named, self.points)
 

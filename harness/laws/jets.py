@@ -3,6 +3,7 @@
 A :class:`Jet` of shape (R, n) holds value (R, n), gradient (R, n, p) and Hessian (R, n, p, p) by
 the p parameters; arithmetic and the functions below follow the chain rule to second order, so
 derivatives are exact to rounding. Adding a law means writing its formula, never its derivatives.
+With p = 0 a jet is its value alone, and costs as little.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Jet:
     def __add__(self, other: Jet | Array | float) -> Jet:
         """Sum."""
         if isinstance(other, Jet):
+            if not self.gradient.shape[-1]:
+                return Jet(self.value + other.value, self.gradient, self.hessian)
             return Jet(
                 self.value + other.value,
                 self.gradient + other.gradient,
@@ -54,11 +57,15 @@ class Jet:
         """Product."""
         if not isinstance(other, Jet):
             factor = np.asarray(other, dtype=float)
+            if not self.gradient.shape[-1]:
+                return Jet(self.value * factor, self.gradient, self.hessian)
             return Jet(
                 self.value * factor,
                 self.gradient * factor[..., None],
                 self.hessian * factor[..., None, None],
             )
+        if not self.gradient.shape[-1]:
+            return Jet(self.value * other.value, self.gradient, self.hessian)
         cross = self.gradient[..., :, None] * other.gradient[..., None, :]
         return Jet(
             self.value * other.value,
@@ -83,6 +90,8 @@ class Jet:
 
     def map(self, value: Array, first: Array, second: Array) -> Jet:
         """A function of this, from its value and derivatives there."""
+        if not self.gradient.shape[-1]:
+            return Jet(value, self.gradient, self.hessian)
         outer = self.gradient[..., :, None] * self.gradient[..., None, :]
         return Jet(
             value,
@@ -144,4 +153,6 @@ def _spread(value: Array, gradient: Array, hessian: Array) -> tuple[Array, Array
     """Derivatives broadcast to the shape of ``value``, for sums with wider constants."""
     shape = value.shape
     p = gradient.shape[-1]
+    if p == 0 or gradient.shape[:-1] == shape:
+        return gradient, hessian
     return np.broadcast_to(gradient, (*shape, p)), np.broadcast_to(hessian, (*shape, p, p))

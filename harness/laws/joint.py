@@ -23,8 +23,8 @@ Named = Mapping[str, Jet]
 
 def _kaplan(p: Named, x: Variables) -> Jet:
     alpha, beta = p["alpha"], p["beta"]
-    by_size = (jets.log(p["A"]) - np.log(x["N"])) * (alpha / beta)
-    by_data = jets.log(p["B"]) - np.log(x["D"])
+    by_size = (p["log A"] - np.log(x["N"])) * (alpha / beta)
+    by_data = p["log B"] - np.log(x["D"])
     return jets.log(p["E"] + jets.exp(beta * jets.logaddexp(by_size, by_data)))
 
 
@@ -83,7 +83,7 @@ def _repeated(unique: Jet, ratio: Jet, constant: Jet) -> Jet:
 def _data_constrained(p: Named, x: Variables) -> Jet:
     alpha, beta = p["alpha"], p["beta"]
     n, d, u = (np.log(x[name]) for name in ("N", "D", "U"))
-    a, b = jets.log(p["A"]), jets.log(p["B"])
+    a, b = p["log A"], p["log B"]
     g = (jets.log(alpha) + a - jets.log(beta) - b) / (alpha + beta)
     enough = (g + u) * (beta / alpha) + g
     excess = (n - enough).value > 0

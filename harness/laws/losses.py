@@ -128,7 +128,7 @@ def _rho(residual: Array, delta: float | None) -> Terms:
         return 0.5 * residual**2, residual, np.ones_like(residual)
     clipped = np.clip(residual, -delta, delta)
     value = clipped * (residual - 0.5 * clipped)
-    return value, clipped, (np.abs(residual) <= delta).astype(float)
+    return value, clipped, (clipped == residual).astype(float)
 
 
 def _fitted(eta: Array, link: Link, scale: str) -> Terms:

@@ -72,7 +72,7 @@ def bootstrap(fit: PointFit, plan: Plan) -> Replicates:
     for y, weights in _batches(fit, plan):
         rows = max(len(np.atleast_2d(y)), len(np.atleast_2d(weights)))
         goal = Goal(bound=fit.bound, loss=fit.loss, link=fit.link, y=y, weights=weights)
-        solution = minimise(goal, np.repeat(fit.theta[None], rows, axis=0))
+        solution = minimise(goal, np.repeat(fit.theta[None], rows, axis=0), near=True)
         good = solution.converged & np.isfinite(solution.objective)
         kept.append(solution.theta[good])
         failures += int((~good).sum())

@@ -125,7 +125,7 @@ LOSS_EXPONENTIAL = JetLaw(
 
 
 def _bleu_log(p: Named, x: Variables) -> Jet:
-    return p["beta"] * jets.log(jets.log(p["A"]) + p["alpha"] * np.log(x["D"]))
+    return p["beta"] * jets.log(p["log A"] + p["alpha"] * np.log(x["D"]))
 
 
 def _bleu_starts(x: Variables, y: Array, weights: Array) -> Array:

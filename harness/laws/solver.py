@@ -97,12 +97,16 @@ class Goal:
         return self.bound.pull(theta, np.zeros_like(second), second)[1]
 
 
-def minimise(goal: Goal, start: Array, *, polish: bool = False) -> Solution:
+def minimise(goal: Goal, start: Array, *, near: bool = False) -> Solution:
     """Minimise every row from its ``start`` (R, p).
 
-    ``polish`` skips the wider deltas of a Huber loss, for starts at an optimum already.
+    A narrow Huber loss is reached through wider ones; ``near``: the starts are optima of data
+    much the same, and one wider loss is enough.
     """
-    deltas = goal.loss.continuation(0.0 if polish else _spread(goal, start))
+    widest = _spread(goal, start)
+    if near and goal.loss.delta is not None:
+        widest = min(widest, 2.0 * goal.loss.delta)
+    deltas = goal.loss.continuation(widest)
     parts = [
         _block(goal.rows(rows), start[rows], deltas)
         for rows in _blocks(len(start), goal.y.shape[-1])
@@ -164,7 +168,7 @@ def _newton(
     theta = theta.copy()
     converged = np.zeros(len(theta), dtype=bool)
     active = np.arange(len(theta))
-    part, at = goal, theta
+    part, at = goal, theta.copy()
     now = goal.value(at, delta)
     damping = np.full(len(theta), 1e-6)
     best, mark = float(now.min()), now
@@ -178,7 +182,7 @@ def _newton(
         gain = now - value
         small = np.abs(trial - at).max(axis=1) < tolerance[0]
         done = (decrement <= tolerance[1] * now * sharper) | (accept & small) | (now <= 1e-28)
-        at = np.where(accept[:, None], trial, at)
+        at = trial if accept.all() else np.where(accept[:, None], trial, at)
         now = np.where(accept, value, now)
         damping = _eased(damping, gain / np.maximum(decrement, 1e-300))
         stale = np.zeros(len(now), dtype=bool)
