@@ -102,7 +102,9 @@ def test_hostile_names_cannot_break_out_of_any_output(tmp_path: Path, name: str)
     assert not re.search("[<>@\u202e\x00-\x09\x0b-\x1f]", text)
     assert "://" not in text
     assert json.loads(json.dumps(gate_document(found)))["judgements"][0]["task"] == name
-    assert gate_text(found)
+    shown = gate_text(found).splitlines()
+    assert len(shown) == len(gate_text(three(tmp_path)).splitlines())
+    assert not re.search("[\u202e\x00-\x1f]", "".join(shown))
 
 
 def test_annotations_are_escaped_as_the_runner_unescapes_them() -> None:
@@ -166,7 +168,8 @@ def test_the_gate_from_the_command_line(program: Program) -> None:
     # A smaller model under the larger one's name is a regression.
     assert program("run", "-m", "adder-2560", "-t", "sums", "-o", "big").returncode == 0
     assert program("run", "-m", "adder-10", "-t", "sums", "-o", "small").returncode == 0
-    assert program("baseline", "big", "-o", "big.json").returncode == 0
+    kept = program.json("baseline", "big", "-o", "big.json")
+    assert kept["cells"] == 1 and kept["bytes"] == (folder / "big.json").stat().st_size
     failed = program(
         "check", "small", "--baseline", "big.json", "--json", "--github",
         "--markdown", "c.md", "--map", "adder-2560=adder-10",
@@ -196,6 +199,7 @@ def test_a_check_that_cannot_be_made_says_why(program: Program) -> None:
         (["run", "--baseline", "base.json", "--policy", "no.toml"], 2, "no.toml cannot be read"),
         (["run", "--baseline", "base.json", "--map", "toy"], 2, "is not OLD=NEW"),
         (["run", "--baseline", "base.json", "--map", "toi=toy"], 2, "no model 'toi'"),
+        (["run", "--baseline", "base.json", *["--map", "toy=toy"] * 2], 2, "names already"),
         (["short", "--baseline", "base.json"], 5, "limit none against 9"),
         (["run", "--baseline", "base.json", "--junit", "no/j.xml"], 4, "cannot be written"),
     ):

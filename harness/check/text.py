@@ -8,7 +8,7 @@ from typing import Any
 from harness.check.gate import Gate
 from harness.check.verdicts import Judgement, Verdict
 from harness.codec import SCHEMA, to_json
-from harness.compare.text import difference_text, grid, number, p_text
+from harness.compare.text import difference_text, grid, number, p_text, printable
 from harness.table import value_text
 from harness.wording import MISSING, short_names
 
@@ -24,10 +24,10 @@ def gate_text(gate: Gate) -> str:
     parts = [f"{gate.run.label} against {gate.baseline.path}"]
     if gate.judgements:
         parts.append(_table(gate))
-    reasons = [f"  {title(one)}: {reason}" for one, reason in remarkable(gate)]
+    reasons = [f"  {printable(title(one))}: {reason}" for one, reason in remarkable(gate)]
     if reasons:
         parts.append("Why\n" + "\n".join(reasons))
-    remarks = [f"  {remark}" for remark in all_remarks(gate)]
+    remarks = [f"  {printable(remark)}" for remark in all_remarks(gate)]
     if remarks:
         parts.append("Not judged\n" + "\n".join(remarks))
     parts.append(f"{gate.verdict.value}: {summary(gate)}")

@@ -70,13 +70,15 @@ def _mapping(
     renamed: tuple[str, ...], old_names: tuple[str, ...], new_names: tuple[str, ...]
 ) -> dict[str, str]:
     """``OLD=NEW`` pairs; as names may hold ``=`` themselves, the cut is where both are known."""
-    mapping = {}
+    mapping: dict[str, str] = {}
     for text in renamed:
         cuts = [(text[:i], text[i + 1 :]) for i, character in enumerate(text) if character == "="]
         known = [(old, new) for old, new in cuts if old in old_names and new in new_names]
         if not known and not (cuts and all(cuts[0])):
             raise UsageError(f"--map '{text}' is not OLD=NEW.")
         old, new = (known or cuts)[0]
+        if old in mapping or new in mapping.values():
+            raise UsageError(f"--map '{text}' names a model that another --map names already.")
         mapping[old] = new
     return mapping
 

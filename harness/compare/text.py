@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,9 @@ CURVE_HEADER = (
     "task", "family", "metric", "what", "first", "second", "difference [95 %]", "p", "p (Holm)", "",
 )  # fmt: skip
 
+_BREAK = re.compile(r"[\s\u0085\u2028\u2029]+")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
 
 def comparison_text(found: Comparison) -> str:
     """What ``harness compare`` prints."""
@@ -34,7 +38,7 @@ def comparison_text(found: Comparison) -> str:
         parts.append(_curve_table(found))
     notes = [*_notes(found)]
     if notes:
-        parts.append("\n".join(notes))
+        parts.append("\n".join(map(printable, notes)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -234,7 +238,13 @@ def p_text(p: float | None) -> str:
     return f"{p:.1e}" if p < 0.001 else f"{p:.3f}"
 
 
+def printable(text: str) -> str:
+    """Text on one line that cannot steer a terminal, whatever a model or a task is called."""
+    return _CONTROL.sub("\ufffd", _BREAK.sub(" ", text))
+
+
 def grid(rows: list[list[Any]], header: tuple[str, ...], *, left: tuple[int, ...]) -> str:
     """A plain table."""
     align = tuple("left" if column in left else "right" for column in range(len(header)))
+    rows = [[printable(str(value)) for value in row] for row in rows]
     return tabulate(rows, headers=list(header), colalign=align, disable_numparse=True)
