@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
 
 from harness_nano import recipe  # noqa: E402
-from harness_nano.corpus import ROW, encoded, pack, train_tokenizer  # noqa: E402
+from harness_nano.corpus import ROW, Rows, encoded, pack, train_tokenizer  # noqa: E402
 from harness_nano.export import export  # noqa: E402
 from harness_nano.model import Nano, document_mask  # noqa: E402
 from harness_nano.optimise import orthogonalised, rate  # noqa: E402
@@ -171,7 +171,13 @@ def test_rate_warms_up_holds_and_falls_to_zero() -> None:
 
 
 def test_training_is_the_same_each_time_and_learns() -> None:
-    rows = some_rows(40)
+    every = some_rows(40)
+    filled = slice(0, 16)  # a batch of empty rows has no loss
+    rows = Rows(
+        tokens=every.tokens[filled],
+        documents=every.documents[filled],
+        learnt=every.learnt[filled],
+    )
     first, second = train(TINY, rows, seed=0), train(TINY, rows, seed=0)
     assert all(
         torch.equal(a, b)
