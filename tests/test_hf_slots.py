@@ -62,7 +62,7 @@ MOVES = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(first=LENGTHS, moves=MOVES, header=st.integers(0, 3), apart=st.booleans())
 def test_rows_keep_their_own(first: list[int], moves: Any, header: int, apart: bool) -> None:
     draw = torch.Generator().manual_seed(0)
