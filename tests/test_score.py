@@ -260,8 +260,12 @@ def test_predictions_by_line_and_by_id_agree(score: Score, tmp_path: Path) -> No
         ("x.json", '{"1": 3}', "is 3, not a text"),
         ("x.json", '{"7": "cat"}', "answers none of the 2 samples"),
         ("x.jsonl", '{"id": "1"}', "line 1 has no 'id' and 'prediction'"),
-        ("x.jsonl", '{"id": 1, "prediction": ""}\n{"id": "1", "prediction": ""}', "two outputs"),
-        ("x.txt", "one\n", "has 1 lines, and the task 2 samples"),
+        (
+            "x.jsonl",
+            '{"id": 1, "prediction": ""}\n{"id": "1", "prediction": ""}',
+            "has 2 outputs for id '1'",
+        ),
+        ("x.txt", "one\n", "has 1 lines, and the task asks 2 times"),
         ("x.json", '{"1": "cat"', "is not JSON"),
     ],
 )

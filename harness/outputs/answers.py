@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from harness.errors import DataError, UsageError, suggestion
 from harness.grading import Subject, count, draw_samples, grade, score
@@ -17,17 +18,14 @@ def score_answers(metric: str, planned: PlannedTask, outputs: str, *, seed: int)
     """Grade ``outputs`` as the task grades a model's texts.
 
     ``outputs`` is a JSON object of texts by sample id, JSON lines of ``id`` and ``prediction``, or
-    plain text with one line per sample. A sample without an output is counted as an error, and is
-    no part of the score.
+    plain text with one line per request. A task that asks several times takes as many outputs for
+    each id. A sample without an output is counted as an error, and is no part of the score.
     """
     subject = Subject(task=planned.build(), name=planned.text, plugin=planned.spec.plugin)
     samples = draw_samples(subject, None)
     _check_metric(metric, subject)
     given = read_answers(outputs) if is_json_name(outputs) else _in_order(outputs, samples)
-    missing = Response(error="there is no output for it")
-    responses = [
-        Response(text=given[sample.id]) if sample.id in given else missing for sample in samples
-    ]
+    responses = [one for sample in samples for one in _responses(outputs, sample, given)]
     if not given.keys() & {sample.id for sample in samples}:
         raise DataError(
             f"'{outputs}' answers none of the {len(samples)} samples of '{planned.text}'.\n"
@@ -47,23 +45,21 @@ def is_json_name(path: str) -> bool:
     return path.removesuffix(".gz").endswith((".json", ".jsonl"))
 
 
-def read_answers(path: str) -> dict[str, str]:
+def read_answers(path: str) -> dict[str, list[str]]:
     """Texts by id, from a JSON object or from JSON lines; raises DataError."""
     text = read_text(path)
     try:
         rows = list(_json_lines(path, text) if ".jsonl" in path else _pairs_of(json.loads(text)))
     except (ValueError, RecursionError) as error:
         raise DataError(f"'{path}' is not JSON: {error}.\nCheck that the file is whole.") from None
-    answers: dict[str, str] = {}
+    answers: dict[str, list[str]] = {}
     for identity, answer in rows:
         if not isinstance(identity, str | int) or not isinstance(answer, str):
             raise DataError(
                 f"'{path}': the output for id {shown(identity)} is {shown(answer)}, not a text.\n"
                 "Write an object of texts by id, or lines with 'id' and 'prediction'."
             )
-        if str(identity) in answers:
-            raise DataError(f"'{path}' has two outputs for id {shown(identity)}.\nKeep one.")
-        answers[str(identity)] = answer
+        answers.setdefault(str(identity), []).append(answer)
     return answers
 
 
@@ -73,27 +69,49 @@ def _pairs_of(value: object) -> Iterator[tuple[object, object]]:
     yield from value.items()
 
 
+NAMES = (("id", "prediction"), ("task_id", "completion"))
+"""How JSON lines call an id and the text: ours, and HumanEval's."""
+
+
 def _json_lines(path: str, text: str) -> Iterator[tuple[object, object]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         row = json.loads(line)
-        if not isinstance(row, dict) or not {"id", "prediction"} <= row.keys():
+        named = [both for both in NAMES if isinstance(row, dict) and {*both} <= row.keys()]
+        if not named:
             raise DataError(
                 f"{place(path, number)} has no 'id' and 'prediction'.\n"
                 "Each line needs both: the sample's id and the text that was answered."
             )
-        yield row["id"], row["prediction"]
+        identity, answer = named[0]
+        yield row[identity], row[answer]
 
 
-def _in_order(path: str, samples: Sequence[Sample]) -> dict[str, str]:
-    lines = read_lines(path)
-    if len(lines) != len(samples):
+def _responses(path: str, sample: Sample, given: Mapping[str, Sequence[str]]) -> list[Response]:
+    """One for each request of the sample."""
+    texts, wanted = given.get(sample.id, ()), len(sample.requests)
+    if len(texts) > wanted:
+        times = "once" if wanted == 1 else f"{wanted} times"
         raise DataError(
-            f"'{path}' has {len(lines)} lines, and the task {len(samples)} samples.\n"
-            "Give one line per sample, or JSON of texts by id."
+            f"'{path}' has {len(texts)} outputs for id {shown(sample.id)}, which the task asks "
+            f"{times}.\nKeep as many as are asked for."
         )
-    return {sample.id: line for sample, line in zip(samples, lines, strict=True)}
+    missing = [Response(error="there is no output for it")] * (wanted - len(texts))
+    return [*(Response(text=text) for text in texts), *missing]
+
+
+def _in_order(path: str, samples: Sequence[Sample]) -> dict[str, list[str]]:
+    lines = iter(read_lines(path))
+    answers = {sample.id: list(islice(lines, len(sample.requests))) for sample in samples}
+    asked = sum(len(sample.requests) for sample in samples)
+    number = sum(map(len, answers.values())) + len(list(lines))
+    if number != asked:
+        raise DataError(
+            f"'{path}' has {number} lines, and the task asks {asked} times.\n"
+            "Give one line per question, or JSON of texts by id."
+        )
+    return answers
 
 
 def _check_metric(metric: str, subject: Subject) -> None:

@@ -1,0 +1,337 @@
+"""HumanEval's programs run, and a program that would do harm is stopped.
+
+Each harmful program is run twice: behind all barriers, and behind the kernel's alone.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.cli import invoke
+from harness.errors import DataError, UsageError
+from harness.plugins import PluginInfo, Registered, Registry
+from harness.testing import check_task
+from harness.types import Response, TaskSettings
+from harness_code import OPTIONS, harness_tasks
+from harness_code.sandbox import Limits, Outcome, run_program
+from harness_code.task import CodeTask, build
+
+QUICK = Limits(seconds=2.0)
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="these barriers are Linux' kernel's")
+
+
+@pytest.fixture(params=[True, False], ids=["all-barriers", "kernel-alone"])
+def hook(request: pytest.FixtureRequest) -> bool:
+    """Whether the interpreter's own barriers stand, too."""
+    outcome = run_program("pass")
+    if not request.param and outcome.missing:
+        pytest.skip(f"this kernel does not confine {', '.join(outcome.missing)}")
+    return bool(request.param)
+
+
+def run(program: str, hook: bool = True, limits: Limits = QUICK) -> Outcome:
+    return run_program(program, limits, hook=hook)
+
+
+def test_a_program_that_ends_has_passed() -> None:
+    assert run("import math, re, collections\nassert math.sqrt(4) == 2").passed
+
+
+@pytest.mark.parametrize(
+    ("program", "detail"),
+    [
+        ("assert 1 == 2, 'not equal'", "AssertionError: not equal"),
+        ("def broken(", "SyntaxError"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("import os; os._exit(0)", "it ended without a word"),
+        ("input('a number?')", "EOFError"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("def f(): f()\nf()", "RecursionError"),
+    ],
+)
+def test_a_program_that_does_not_come_to_its_end_has_failed(program: str, detail: str) -> None:
+    outcome = run(program)
+    assert outcome.status == "failed"
+    assert detail in outcome.detail
+
+
+def test_claiming_to_have_passed_is_not_passing() -> None:
+    claim = (
+        "import os\nfor number in range(3, 64):\n    try:\n"
+        '        os.write(number, b\'{"passed": "yes", "process": 1}\\n\')\n'
+        "    except OSError:\n        pass\nos._exit(0)\n"
+    )
+    assert run(claim).status == "failed"
+
+
+def test_an_endless_loop_is_ended() -> None:
+    started = time.monotonic()
+    assert run("while True: pass").status == "timeout"
+    assert time.monotonic() - started < 30
+
+
+def test_sleep_is_ended_with_all_that_was_started() -> None:
+    # The child leaves its session, so that no signal to the group reaches it.
+    program = (
+        "import os, time\n"
+        "for _ in range(3):\n"
+        "    if os.fork() == 0:\n"
+        "        os.setsid()\n"
+        "        break\n"
+        "time.sleep(987)\n"
+    )
+    before = _children()
+    assert run(program).status == "timeout"
+    time.sleep(0.2)
+    assert _children() <= before
+
+
+def _children() -> set[str]:
+    """Processes that run the child's script."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"child.py" in command and b"harness-code-" in command:
+            found.add(folder.name)
+    return found
+
+
+@LINUX
+def test_a_child_that_keeps_spawning_is_stopped_by_a_small_limit(hook: bool) -> None:
+    # It tries 24 times and no more, so that a missing limit costs 24 processes.
+    program = (
+        "import os, time\n"
+        "started = 0\n"
+        "for _ in range(24):\n"
+        "    try:\n"
+        "        if os.fork() == 0:\n"
+        "            time.sleep(30)\n"
+        "            os._exit(0)\n"
+        "    except OSError:\n"
+        "        break\n"
+        "    started += 1\n"
+        "raise SystemExit(f'started {started}')\n"
+    )
+    outcome = run(program, hook)
+    assert outcome.status == "failed"
+    assert outcome.detail.startswith("SystemExit: started ")
+    assert int(outcome.detail.split()[-1]) < QUICK.processes
+
+
+def test_output_without_end_is_ended() -> None:
+    assert run("while True: print('x' * 1000)").status == "output"
+    assert run("import os\nwhile True: os.write(2, bytes(1000))").status == "output"
+
+
+@LINUX
+def test_memory_without_end_is_refused() -> None:
+    limits = Limits(seconds=20, memory=1 << 28)
+    outcome = run("taken = []\nwhile True: taken.append(bytearray(10_000_000))", True, limits)
+    assert outcome.status == "failed"
+    assert outcome.detail.startswith("MemoryError") or outcome.detail == "it ended without a word"
+
+
+def test_files_are_written_in_its_own_folder_alone(hook: bool, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    (tmp_path / "there").write_text("kept")
+    (tmp_path / "there").chmod(0o666)
+    for attempt in (
+        f"open({str(tmp_path / 'new')!r}, 'w')",
+        f"open({str(tmp_path / 'there')!r}, 'a').write('x')",
+        f"os.remove({str(tmp_path / 'there')!r})",
+        f"os.mkdir({str(tmp_path / 'folder')!r})",
+        f"os.rename('program.py', {str(tmp_path / 'moved')!r})",
+        f"os.symlink('/', {str(tmp_path / 'link')!r})",
+        f"os.truncate({str(tmp_path / 'there')!r}, 0)",
+        "open('../beside', 'w')",
+    ):
+        outcome = run(f"import os\n{attempt}", hook)
+        assert outcome.status == "failed", attempt
+        assert "Error" in outcome.detail
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert (tmp_path / "there").read_text() == "kept"
+
+
+def test_its_own_folder_is_its_own_and_is_gone_afterwards(hook: bool) -> None:
+    outcome = run(
+        "import os\nopen('a', 'w').write('x')\nos.mkdir('b')\nos.rename('a', 'b/a')\n"
+        "assert open('b/a').read() == 'x'\nraise SystemExit(os.getcwd())",
+        hook,
+    )
+    folder = outcome.detail.removeprefix("SystemExit: ")
+    assert "harness-code-" in folder and not Path(folder).exists()
+
+
+def test_a_large_file_is_refused() -> None:
+    limits = Limits(seconds=5, file_bytes=1 << 20)
+    assert run("open('f', 'wb').write(bytes(1 << 22))", True, limits).status == "failed"
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[int, list[object]]]:
+    """A port of this machine, and who came to it."""
+    visitors: list[object] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+
+        def accept() -> None:
+            try:
+                connection, address = server.accept()
+            except OSError:
+                return
+            visitors.append(address)
+            connection.close()
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield server.getsockname()[1], visitors
+        # A connection that does get through frees the thread, and is no visitor of the program.
+        seen = len(visitors)
+        if not seen:
+            socket.create_connection(("127.0.0.1", server.getsockname()[1])).close()
+        thread.join()
+
+
+def test_no_socket_reaches_anything(hook: bool, listener: tuple[int, list[object]]) -> None:
+    port, visitors = listener
+    tcp = f"socket.create_connection(('127.0.0.1', {port}), 1)"
+    udp = "socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))"
+    for attempt in (tcp, udp):
+        outcome = run(f"import socket\n{attempt}", hook)
+        assert outcome.status == "failed" and "Error" in outcome.detail
+    assert visitors == []
+
+
+def test_secrets_of_the_environment_are_out_of_reach(
+    hook: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "hunter2")
+    outcome = run("import os\nraise SystemExit(sorted(os.environ))", hook)
+    assert outcome.detail == "SystemExit: ['HOME', 'LANG', 'PATH', 'TMPDIR']"
+    for number in ("self", os.getpid(), "1", "{os.getppid()}"):
+        program = f"import os\nraise SystemExit(open(f'/proc/{number}/environ').read())"
+        assert "hunter2" not in run(program, hook).detail
+
+
+@LINUX
+def test_files_of_others_are_not_read(hook: bool, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2")
+    secret.chmod(0o644)
+    outcome = run(f"raise SystemExit(open({str(secret)!r}).read())", hook)
+    if "files" in outcome.missing:
+        pytest.skip("this kernel does not confine files")
+    assert "hunter2" not in outcome.detail
+
+
+PROBLEM = {
+    "task_id": "one/0",
+    "prompt": "def one():\n",
+    "canonical_solution": "    return 1\n",
+    "test": "def check(candidate):\n    assert candidate() == 1\n",
+    "entry_point": "one",
+}
+
+
+def problems(folder: Path, *changes: dict[str, object]) -> str:
+    path = folder / "problems.jsonl"
+    path.write_text("".join(json.dumps(PROBLEM | change) + "\n" for change in changes or ({},)))
+    return str(path)
+
+
+def task(path: str, **options: str) -> CodeTask:
+    settings = TaskSettings(argument=path, options={"allow_code_execution": "yes", **options})
+    return build(settings, OPTIONS)
+
+
+def test_nothing_is_built_without_permission(tmp_path: Path) -> None:
+    for options in ({}, {"allow_code_execution": "no"}):
+        with pytest.raises(UsageError, match=r"nobody allowed that.\n.*allow_code_execution=yes"):
+            build(TaskSettings(argument=problems(tmp_path), options=options), OPTIONS)
+
+
+def test_the_task_keeps_the_contract(tmp_path: Path) -> None:
+    plugin = PluginInfo(name="code", target="", distribution="harness", version="0")
+    (spec,) = harness_tasks()
+    registry = Registry(
+        plugins=(plugin,),
+        models={},
+        tasks={spec.name: Registered(spec=spec, plugin=plugin)},
+        clashes={},
+    )
+    path = problems(tmp_path)
+    results = check_task(f"humaneval:{path},allow_code_execution=yes,timeout=10", registry)
+    assert results and not [one.line for one in results if one.status == "failed"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"task_id": "one/0"}, "id 'one/0' is given to items 1 and 2"),
+        ({"entry_point": "one()"}, "not a function's name"),
+        ({"test": None}, "line 2: 'test' is missing"),
+        ({"prompt": " "}, "line 2: 'prompt' is empty"),
+    ],
+)
+def test_a_malformed_problem_is_named(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    with pytest.raises(DataError, match=words.replace("(", r"\(")):
+        task(problems(tmp_path, {}, {"task_id": "one/1"} | change))
+
+
+def test_pass_at_10_needs_ten_attempts(tmp_path: Path) -> None:
+    made = task(problems(tmp_path), attempts="10")
+    assert [metric.name for metric in made.metrics] == ["pass@1", "pass@10"]
+    (sample,) = made.samples()
+    right, wrong = Response(text="    return 1"), Response(text="    return 2")
+    stats = made.grade(sample, [right, *[wrong] * 9])
+    assert stats["pass@1"][0] == pytest.approx(10.0)
+    assert stats["pass@10"][0] == 100.0
+
+
+def test_the_solutions_of_humaneval_pass(shared: Path, tmp_path: Path) -> None:
+    raw = (shared / "data" / "humaneval" / "HumanEval.0-81.jsonl.gz").read_bytes()
+    lines = gzip.decompress(raw).decode().splitlines()
+    assert len(lines) == 82
+    lines = lines[::3]  # all of them pass, and take their time
+    path = tmp_path / "problems.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    made = task(str(path), timeout="20")
+    failed = [
+        sample.id
+        for sample in made.samples()
+        if made.grade(sample, made.oracle(sample)) != {"pass@1": (100.0, 1.0)}
+    ]
+    assert failed == []
+
+
+def test_the_example_of_humaneval_scores_a_half(
+    shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shared / "data" / "humaneval"
+    expected = json.loads((folder / "example.expected.json").read_text())["pass@1"]
+    code = invoke(
+        [
+            *("score", "pass@1", "--json"),
+            *("--task", "humaneval,attempts=6,allow_code_execution=yes"),
+            *("--hyp", str(folder / "example_samples.jsonl")),
+            *("--ref", str(folder / "example_problem.jsonl")),
+        ]
+    )
+    document = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert document["value"] == pytest.approx(100 * expected)
