@@ -263,6 +263,34 @@ def test_a_law_of_ones_own_is_found_and_a_taken_name_refused(tmp_path: Path) -> 
         collect([POWER, replace(POWER, formula="another")])
 
 
+def test_exact_points_give_an_exact_answer(tmp_path: Path) -> None:
+    rows = "".join(f"{n!r},{1.7 + 400 * n**-0.34!r}\n" for n in SIZES.tolist())
+    (group,) = fit(tmp_path, "N,loss\n" + rows)
+    assert group.fit.verdict == "ok"
+    assert group.fit.exponent.ci is not None
+    assert group.fit.exponent.ci.lo == pytest.approx(0.34, rel=1e-6)
+
+
+def test_collinear_sizes_and_tokens_have_no_exponent(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    y = (1.8 + 400 * SIZES**-0.34) * np.exp(0.003 * rng.normal(size=9))
+    rows = "".join(f"{n},{20 * n},{v}\n" for n, v in zip(SIZES, y, strict=True))
+    (group,) = fit(tmp_path, "N,D,loss\n" + rows, x=("N", "D"))
+    assert group.fit.verdict == "not-identifiable"
+
+
+def test_a_law_worse_than_a_constant_holds_no_number(tmp_path: Path) -> None:
+    (group,) = fit(tmp_path, GOOD, law="linear")
+    assert group.fit.verdict == "not-identifiable"
+    assert "worse than a constant" in group.fit.note
+
+
+def test_a_rising_loss_has_no_exponent_under_a_falling_law(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{2 * n**0.1}\n" for n in SIZES)
+    (group,) = fit(tmp_path, "N,loss\n" + rows)
+    assert group.fit.verdict == "not-identifiable"
+
+
 def test_every_law_tells_its_formula_and_source() -> None:
     for law in BUILTIN.values():
         assert law.formula and law.source and law.variables and law.parameters

@@ -32,7 +32,9 @@ LEAST_SPAN = 4.0
 FORECASTS = (2.0, 10.0)
 WEAK_WIDTH = 0.6
 HOPELESS_WIDTH = 2.0
+LEAST_R2 = 0.5
 ILL_CONDITIONED = 1e9
+COLLINEAR = "The parameters cannot be told apart: their effects on these points are collinear."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +70,15 @@ def fit_law(law: Law, data: Data, settings: Settings) -> Fit:
             f"{data.y.size} points cannot tell {count} parameters apart.",
         )
     fit = fit_point(law, data, settings.loss)
+    if not np.isfinite(fit.objective):
+        return _nothing(law, data, settings, warnings, f"{law.name} has no value at these points.")
     warnings += _point_warnings(fit)
     drawn = bootstrap(fit, settings.plan)
     if len(drawn.theta) < 0.5 * settings.plan.replicates and settings.plan.unit != "items":
-        return _nothing(law, data, settings, warnings, "Most resampled fits did not converge.")
+        note = "Most resampled fits did not converge."
+        if fit.certificate.condition > ILL_CONDITIONED:
+            note = COLLINEAR
+        return _nothing(law, data, settings, warnings, note)
     estimates = _estimates(fit, drawn, settings)
     verdict, note = _verdict(fit, drawn, estimates, warnings)
     if verdict == "not-identifiable":
@@ -108,7 +115,7 @@ def _check(law: Law, data: Data, loss: Loss) -> list[str]:
         span = float(column.max() / column.min())
         if span == 1.0:
             raise DataError(f"Every point has the same {name} ({column[0]:g}): nothing to fit.")
-        if span < LEAST_SPAN:
+        if span < LEAST_SPAN and name != "L":
             warnings.append(f"{name} spans a factor of {span:.3g} only.")
     if np.ptp(data.y) == 0:
         raise DataError(f"The value is {data.y[0]:g} at every point: there is no trend to fit.")
@@ -142,7 +149,7 @@ def _point_warnings(fit: PointFit) -> list[str]:
             "higher)."
         )
     if certificate.condition > ILL_CONDITIONED:
-        warnings.append("The parameters cannot be told apart (their effects are collinear).")
+        warnings.append(COLLINEAR)
     lack = _lack_of_fit(fit)
     if lack is not None and lack[1] > 0 and lack[0] > lack[1] + 3 * np.sqrt(2.0 * lack[1]):
         warnings.append(
@@ -211,6 +218,8 @@ def _verdict(
         return "not-identifiable", (
             f"{size} spans a factor of {np.exp(span):.3g} only; an exponent needs {LEAST_SPAN:g}."
         )
+    if fit.r2 < 0:
+        return "not-identifiable", f"{fit.law.name} fits these points worse than a constant does."
     doubts = [] if exponent is None else _exponent_doubts(fit.law.exponent or "", exponent)
     if doubts and doubts[0].startswith("!"):
         return "not-identifiable", doubts[0][1:]
@@ -221,11 +230,13 @@ def _verdict(
         names = ", ".join(name for name in open_ended if name != "exponent")
         doubts.append(f"The interval of {names} is open: the data do not bound it.")
     doubts += warnings
+    if fit.r2 < LEAST_R2:
+        doubts.append(f"The law explains {100 * fit.r2:.0f} % of the variance only.")
     if doubts:
         return "weak", doubts[0]
-    if exponent is None or exponent.value is None or fit.law.link != "log":
+    if exponent is None or exponent.value is None or fit.law.exponent != "alpha":
         return "ok", "The parameters are identified."
-    factor = 10.0 ** -abs(exponent.value)
+    factor = 10.0**-exponent.value
     return "ok", f"Ten times the {size} multiplies the part that depends on it by {factor:.2g}."
 
 

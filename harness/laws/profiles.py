@@ -7,12 +7,14 @@ side is found and said to have none.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.laws.estimate import PointFit
 from harness.laws.records import LEVEL, Interval
-from harness.laws.solver import Goal, minimise
+from harness.laws.solver import minimise
 
 Array = NDArray[np.float64]
 
@@ -27,13 +29,25 @@ def profile_interval(fit: PointFit, name: str, covariance: Array) -> Interval:
     row, offset, positive = fit.bound.natural.row(name)
     center = float(row @ fit.theta)
     variance = float(row @ covariance @ row)
-    if not variance > 0 or not np.isfinite(variance):
+    if not np.isfinite(variance):
         return Interval(lo=None, hi=None)
+    if variance <= (1e-9 * max(1.0, abs(center))) ** 2:
+        value = center + offset
+        exact = float(np.exp(value)) if positive else value
+        return Interval(lo=exact, hi=exact)
     ends = [_end(fit, row, sign * np.sqrt(variance), covariance) for sign in (-1.0, 1.0)]
     outer = [None if end is None else center + end + offset for end in ends]
+    if outer[0] is None and _stops_at_zero(fit, row):
+        outer[0] = 0.0
     if positive:
         outer = [None if end is None else float(np.exp(end)) for end in outer]
     return Interval(lo=outer[0], hi=outer[1])
+
+
+def _stops_at_zero(fit: PointFit, row: Array) -> bool:
+    """Whether the parameter is a working one that cannot be negative, such as a floor."""
+    own = np.flatnonzero(row)
+    return own.size == 1 and bool(fit.bound.lower[own[0]] == 0.0)
 
 
 def dispersion(fit: PointFit) -> float:
@@ -95,15 +109,11 @@ def _roots(fit: PointFit, row: Array, distances: Array, covariance: Array) -> Ar
     reachable = _reachable(fit, row, distances)
     at_bound = (fit.theta <= fit.bound.lower) | (fit.theta >= fit.bound.upper)
     fixed = np.concatenate([row[None], np.eye(row.size)[at_bound & (row == 0)]])
-    goal = Goal(
-        bound=fit.bound,
-        loss=fit.loss,
-        link=fit.link,
-        y=fit.data.y,
-        weights=fit.data.weights,
-        along=_null_space(fixed),
-    )
-    objective = minimise(goal, start).objective if goal.along is not None else np.empty(0)
+    goal = replace(fit.goal, along=_null_space(fixed))
+    if goal.along is not None and goal.along.shape[1]:
+        objective = minimise(goal, start).objective
+    else:
+        objective = fit.goal.value(start, fit.loss.delta)
     rise = np.maximum(objective - fit.objective, 0.0)
     return np.where(reachable, np.sqrt(2.0 * dispersion(fit) * rise), 0.0)
 

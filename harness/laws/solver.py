@@ -107,10 +107,11 @@ def minimise(goal: Goal, start: Array, *, near: bool = False) -> Solution:
     if near and goal.loss.delta is not None:
         widest = min(widest, 2.0 * goal.loss.delta)
     deltas = goal.loss.continuation(widest)
-    parts = [
-        _block(goal.rows(rows), start[rows], deltas)
-        for rows in _blocks(len(start), goal.y.shape[-1])
-    ]
+    with np.errstate(all="ignore"):
+        parts = [
+            _block(goal.rows(rows), start[rows], deltas)
+            for rows in _blocks(len(start), goal.y.shape[-1])
+        ]
     return Solution(
         theta=np.concatenate([part.theta for part in parts]),
         objective=np.concatenate([part.objective for part in parts]),
@@ -277,7 +278,8 @@ def _along_eigenvectors(hessian: Array, gradient: Array, damping: Array) -> Arra
     index = np.arange(gradient.shape[1])
     scale = np.sqrt(np.abs(np.nan_to_num(hessian[:, index, index])))
     scale = np.where(scale > 0, scale, 1.0)
-    unit = np.nan_to_num(hessian) / (scale[:, :, None] * scale[:, None, :])
+    unit = hessian / (scale[:, :, None] * scale[:, None, :])
+    unit = np.nan_to_num(unit, nan=0.0, posinf=0.0, neginf=0.0)
     values, vectors = np.linalg.eigh(unit)
     size = np.abs(values) + np.maximum(damping, 1e-8)[:, None]
     along = np.einsum("rij,ri->rj", vectors, -np.nan_to_num(gradient) / scale) / size
