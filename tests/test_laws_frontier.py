@@ -12,7 +12,14 @@ import pytest
 from harness.errors import DataError, UsageError
 from harness.laws.estimate import Data
 from harness.laws.fitting import Settings, fit_law
-from harness.laws.frontier import allocate, bias_warning, closed_form, isoflop, parabola_bias
+from harness.laws.frontier import (
+    allocate,
+    bias_warning,
+    closed_form,
+    isoflop,
+    isoflop_beside,
+    parabola_bias,
+)
 from harness.laws.losses import parse_loss
 from harness.laws.records import Fit
 from harness.laws.resample import Plan
@@ -81,6 +88,29 @@ def test_the_bias_of_parabolas_is_the_published_one(
     factor = parabola_bias(e=e, a=a, b=b, alpha=alpha, beta=beta)
     assert np.log10(factor) == pytest.approx(found_level - true_level, abs=2e-6)
     assert bool(bias_warning(factor)) == (alpha != beta)
+
+
+def test_parabolas_beside_a_law_come_with_the_bias_of_that_law() -> None:
+    budgets = np.repeat(np.logspace(18, 21, 5), 9)
+    form = closed_form(**TRUTH)
+    n = form.g * (budgets / 6) ** form.a * np.tile(np.logspace(-1, 1, 9), 5)
+    d = budgets / (6 * n)
+    noise = np.exp(0.0005 * np.random.default_rng(1).normal(size=45))
+    y = (1.8 + 400 * n**-0.34 + 2000 * d**-0.37) * noise
+    settings = Settings(loss=parse_loss("log-mse"), plan=Plan(unit="points", replicates=200))
+    data = Data(variables={"N": n, "D": d}, y=y, weights=np.ones(45))
+    found, warning = isoflop_beside(fit_law(CHINCHILLA, data, settings))
+    assert found is not None
+    assert found.budgets.size == 5
+    assert found.a == pytest.approx(form.a, abs=0.03)
+    assert "times the optimal tokens" in warning
+
+
+def test_points_without_equal_budgets_have_no_parabolas() -> None:
+    n, d = np.exp(np.random.default_rng(2).uniform([[16], [21]], [[23], [27]], (2, 30)))
+    data = Data(variables={"N": n, "D": d}, y=1.8 + 400 * n**-0.34 + 2000 * d**-0.37, weights=n**0)
+    settings = Settings(loss=parse_loss("log-mse"), plan=Plan(unit="points", replicates=200))
+    assert isoflop_beside(fit_law(CHINCHILLA, data, settings))[0] is None
 
 
 def test_isoflop_needs_two_budgets_with_a_minimum() -> None:

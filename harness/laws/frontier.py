@@ -246,6 +246,29 @@ def bias_warning(factor: float) -> str:
     )
 
 
+def isoflop_beside(fit: Fit) -> tuple[IsoFlop | None, str]:
+    """The parabola estimate from the points of a fit in N and D, and a warning of its bias.
+
+    Points whose 6·N·D agree within about one per cent are one budget; without two budgets of
+    enough sizes there is no estimate. The warning is for a Chinchilla law as fitted.
+    """
+    predictor = fit.predictor
+    if not isinstance(predictor, Predictor) or predictor.fit.law.variables != ("N", "D"):
+        return None, ""
+    n, d = predictor.fit.data.variables["N"], predictor.fit.data.variables["D"]
+    compute: Array = 10.0 ** np.round(np.log10(six_nd(n, d)), 2)
+    warning = ""
+    if fit.law == "chinchilla":
+        p = predictor.fit.parameters
+        if min(p["A"], p["B"]) > 0:
+            factor = parabola_bias(e=p["E"], a=p["A"], b=p["B"], alpha=p["alpha"], beta=p["beta"])
+            warning = bias_warning(factor)
+    try:
+        return isoflop(compute, n, predictor.fit.data.y), warning
+    except DataError:
+        return None, warning
+
+
 def _parabola(log_n: Array, loss: Array) -> float | None:
     if np.unique(log_n).size < LEAST_PER_BUDGET:
         return None
