@@ -256,7 +256,7 @@ def isoflop_beside(fit: Fit) -> tuple[IsoFlop | None, str]:
     if not isinstance(predictor, Predictor) or predictor.fit.law.variables != ("N", "D"):
         return None, ""
     n, d = predictor.fit.data.variables["N"], predictor.fit.data.variables["D"]
-    compute: Array = 10.0 ** np.round(np.log10(six_nd(n, d)), 2)
+    compute = np.power(10.0, np.round(np.log10(six_nd(n, d)), 2), dtype=np.float64)
     warning = ""
     if fit.law == "chinchilla":
         p = predictor.fit.parameters
