@@ -46,7 +46,7 @@ def harness_models() -> Iterator[ModelSpec]:
             build=partial(_build, name=name),
             kinds=frozenset({"generate", "loglikelihood"}),
             family=FAMILY,
-            size=shape.non_embedding,
+            size=shape.total,
             description=f"Llama, {shape.width} wide, {shape.layers} layers, in the package",
             default=True,
         )

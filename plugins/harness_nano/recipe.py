@@ -23,7 +23,7 @@ from harness_nano.training import Trained, batch, progress, tokens_in, train
 from harness_world.examples import TASKS, held_out
 
 FAMILY = "nano"
-TOKENS = 1_600_000
+TOKENS = 4_800_000
 _MULTIPLE = 40  # a number of rows that every size's batches divide
 _FILL = 0.941  # share of a row that packing fills, to turn tokens into rows
 _VERSION = "1"  # raised when the way of training changes; the data has a digest of its own
