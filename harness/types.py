@@ -276,6 +276,21 @@ class TaskSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HubFile:
+    """A file of a data set on the Hugging Face hub, pinned: what ``harness data fetch`` gets.
+
+    ``revision`` is a commit; ``columns`` are those the task reads, and must be in the file;
+    ``option`` names the option of the task that takes the file.
+    """
+
+    repository: str
+    revision: str
+    path: str
+    columns: tuple[str, ...]
+    option: str = "data"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """A task as a plugin declares it.
 
@@ -283,7 +298,8 @@ class TaskSpec:
     ``argument`` names what may follow the colon, such as ``FILE``; empty: nothing may.
     ``category`` is one of generation, translation, question answering, named entities, ... and
     groups tasks in lists. ``max_shots`` is the most worked examples ``--shots`` may ask for.
-    ``default`` makes it part of what ``harness run`` does when no task is named.
+    ``default`` makes it part of what ``harness run`` does when no task is named. ``hub`` lists
+    the files that ``harness data fetch`` gets for it.
     """
 
     name: str
@@ -295,6 +311,7 @@ class TaskSpec:
     max_shots: int = 0
     description: str = ""
     default: bool = False
+    hub: tuple[HubFile, ...] = ()
 
 
 # --- results --------------------------------------------------------------------------------------

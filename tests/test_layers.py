@@ -13,7 +13,7 @@ import pytest
 LAYERS = [
     {"errors", "types", "wording"},
     {"rendering", "metering", "sizes", "reading"},
-    {"hookspecs", "codec", "names"},
+    {"hookspecs", "codec", "names", "fetching"},
     {"plugins"},
     {"plan"},
     {"metrics", "store", "results"},
@@ -25,7 +25,8 @@ LAYERS = [
     {"scaling", "runtable", "fitreport"},
     {"table", "document"},
     {"compare"},
-    {"check", "leaderboard", "report", "plot"},
+    {"check", "leaderboard", "report"},
+    {"plots"},
     {"testing"},
     {"cli"},
 ]

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "predict": ("harness.cli.predict", "Foretell a score, a needed size, the best use of compute."),
     "leaderboard": ("harness.cli.leaderboard", "Rank models of any runs in one table."),
     "report": ("harness.cli.report", "Write one self-contained page: curves, tables, samples."),
+    "plot": ("harness.cli.plot", "Draw a run's scaling curves as PNG or SVG."),
     "models": ("harness.cli.listing", "List the models that plugins offer."),
     "tasks": ("harness.cli.listing", "List the tasks that plugins offer."),
     "laws": ("harness.cli.laws", "List the scaling laws that can be fitted."),

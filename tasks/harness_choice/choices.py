@@ -26,6 +26,7 @@ from harness_files import (
     few_shot,
 )
 from harness_files.dataset import MAX_SHOTS, ONE_FILE
+from harness_files.hub import HUB
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
@@ -150,6 +151,7 @@ class ChoiceSet:
             options=self.options,
             max_shots=self.max_shots,
             description=self.description,
+            hub=HUB.get(self.name, ()),
         )
 
     def build(self, settings: TaskSettings) -> ChoiceTask:

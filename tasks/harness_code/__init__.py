@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness import hookimpl
 from harness.types import Option, TaskSettings, TaskSpec
+from harness_files.hub import HUB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,4 +40,5 @@ def harness_tasks() -> Iterator[TaskSpec]:
         argument="FILE",
         options=OPTIONS,
         description="HumanEval: functions from their docstrings, run against tests (pass@k)",
+        hub=HUB["humaneval"],
     )

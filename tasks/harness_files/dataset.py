@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.types import Generate, Option, Sample, TaskSettings, TaskSpec
-from harness_files.options import check_options, data_file
+from harness_files.hub import HUB
+from harness_files.options import check_options, data_file, pool_file
 from harness_files.rows import check_ids
 from harness_files.shots import FewShot, Shot, few_shot
 from harness_files.tasks import AnswerTask, Part
@@ -69,6 +70,7 @@ class DataSet:
             options=ONE_FILE,
             max_shots=MAX_SHOTS,
             description=self.description,
+            hub=HUB.get(self.name, ()),
         )
 
     def build(self, settings: TaskSettings) -> AnswerTask:
@@ -77,7 +79,7 @@ class DataSet:
         path = data_file(self.name, settings)
         items = tuple(self.read(path))
         check_ids(path, (item.id for item in items))
-        pool = settings.options.get("shots_data", "")
+        pool = pool_file(self.name, settings)
         shots = few_shot(
             self.name,
             settings,

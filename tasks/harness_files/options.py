@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError, suggestion
+from harness.fetching import fetched
+from harness_files.hub import HUB
 
 if TYPE_CHECKING:
     from harness.types import Option, TaskSettings
@@ -22,7 +24,10 @@ def check_options(name: str, settings: TaskSettings, options: Sequence[Option]) 
 
 
 def data_file(name: str, settings: TaskSettings) -> str:
-    """The one file of ``NAME:FILE`` or ``NAME:data=FILE``; UsageError unless just one is given."""
+    """The one file of ``NAME:FILE`` or ``NAME:data=FILE``; UsageError unless just one is given.
+
+    ``hub`` stands for the task's pinned file of the hub, as `harness data fetch NAME` kept it.
+    """
     given = [path for path in (settings.argument, settings.options.get("data", "")) if path]
     if not given:
         raise UsageError(f"Task '{name}' needs a file.\nWrite '{name}:FILE' or '{name}:data=FILE'.")
@@ -30,7 +35,21 @@ def data_file(name: str, settings: TaskSettings) -> str:
         raise UsageError(
             f"Task '{name}' is given two files, '{given[0]}' and '{given[1]}'.\nKeep one of them."
         )
-    return given[0]
+    return given[0] if given[0] != "hub" else _hub_file(name, "data")
+
+
+def pool_file(name: str, settings: TaskSettings) -> str:
+    """The file of worked examples; empty where none is named. ``hub`` as for the data."""
+    path = settings.options.get("shots_data", "")
+    return path if path != "hub" else _hub_file(name, "shots_data")
+
+
+def _hub_file(name: str, option: str) -> str:
+    """Where the task's pinned file lies; UsageError where there is none, DataError unfetched."""
+    for source in HUB.get(name, ()):
+        if source.option == option:
+            return str(fetched(name, source).path)
+    raise UsageError(f"Task '{name}' has no {option} on the hub.\nWrite {option}=FILE.")
 
 
 def choice_option(

@@ -1,0 +1,267 @@
+"""Data sets of the hub, Parquet and Arrow files, and tasks written in TOML."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Program
+from test_docs import run_page
+
+from harness.errors import DataError, UsageError
+from harness.fetching import check_columns, fetch, fetched, place_of
+from harness.plugins import PluginInfo, Registered, Registry, load_registry
+from harness.testing import check_task
+from harness.types import Generate, HubFile, Loglikelihood, TaskSettings
+from harness_files import read_json_lines
+from harness_files.hub import HUB
+from harness_toml import OPTIONS, harness_tasks
+from harness_toml.task import build
+
+SQUAD = HUB["squad"][0]
+ROW = {
+    "id": "1",
+    "title": "Cats",
+    "context": "The cat sat on the mat.",
+    "question": "Who sat?",
+    "answers": {"text": ["The cat"], "answer_start": [0]},
+}
+
+
+def parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet as writer
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer.write_table(arrow.Table.from_pylist(rows), path)
+    return path
+
+
+# --- the hub --------------------------------------------------------------------------------------
+
+
+def cached(folder: Path, source: HubFile, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """A local cache of the hub that holds one file; the environment that names it."""
+    name = "datasets--" + source.repository.replace("/", "--")
+    parquet(folder / name / "snapshots" / source.revision / source.path, rows)
+    return {"HF_HUB_CACHE": str(folder), "HF_HUB_OFFLINE": "1"}
+
+
+def test_what_is_fetched_is_kept_listed_and_read(program: Program, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    environment = cached(tmp_path / "hub", SQUAD, [ROW])
+    done = program("data", "fetch", "squad", "--offline", **environment)
+    assert done.returncode == 0, done.stderr
+    assert "squad: data=results/data/squad/7b6d24c440a3/" in done.stdout
+    states = {row["path"]: row["state"] for row in program.json("data", "list")["data"]}
+    assert states.pop(SQUAD.path) == "here"
+    assert set(states.values()) == {"not fetched"}
+    shown = program("tasks", "squad:hub", "--sample", "1")
+    assert shown.returncode == 0, shown.stderr
+    assert "Question: Who sat?" in shown.stdout
+
+
+def test_offline_says_what_is_missing_and_how_to_get_it(program: Program, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    done = program("data", "fetch", "boolq", "--offline", HF_HUB_CACHE=str(tmp_path / "none"))
+    assert done.returncode == 4
+    assert "of google/boolq@35b264d03638 is not in the hub's local cache" in done.stderr
+    assert "boolq:data=FILE" in done.stderr
+
+
+def test_a_run_never_fetches_and_says_what_does(program: Program) -> None:
+    done = program("tasks", "gsm8k:hub", "--sample", "1")
+    assert done.returncode == 4
+    assert "Get it where there is a network: harness data fetch gsm8k" in done.stderr
+
+
+def test_an_unknown_data_set_is_named(program: Program) -> None:
+    done = program("data", "fetch", "squat")
+    assert done.returncode == 2 and "Did you mean 'squad'?" in done.stderr
+    done = program("tasks", "drop:hub", "--sample", "1")
+    assert done.returncode == 2 and "no data on the hub" in done.stderr
+
+
+def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    made = parquet(tmp_path / "made.parquet", [ROW])
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *args, **options: str(made))
+    kept = fetch("squad", SQUAD, tmp_path / "data")
+    assert fetched("squad", SQUAD, tmp_path / "data") == kept
+    kept.path.write_bytes(kept.path.read_bytes() + b"x")
+    with pytest.raises(DataError, match="is not as it was fetched: SHA-256"):
+        fetched("squad", SQUAD, tmp_path / "data")
+
+
+def test_a_data_set_without_its_columns_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    made = parquet(tmp_path / "made.parquet", [{"id": "1", "query": "?"}])
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *args, **options: str(made))
+    with pytest.raises(DataError, match="has no column 'title'; it has 'id, query'"):
+        fetch("squad", SQUAD, tmp_path / "data")
+    assert not place_of("squad", SQUAD, tmp_path / "data").exists()
+    made.write_bytes(b"no parquet")
+    with pytest.raises(DataError, match="is no Parquet file"):
+        check_columns(made, SQUAD)
+
+
+def test_every_data_set_is_pinned_and_its_task_offers_it() -> None:
+    tasks = load_registry().tasks
+    for name, files in HUB.items():
+        assert tasks[name].spec.hub == files
+        for file in files:
+            assert re.fullmatch("[0-9a-f]{40}", file.revision)
+            assert file.option in [option.name for option in tasks[name].spec.options]
+
+
+# --- Parquet and Arrow ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["parquet", "file", "stream"])
+def test_columnar_files_are_rows(tmp_path: Path, kind: str) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    path = tmp_path / ("a.parquet" if kind == "parquet" else "a.arrow")
+    if kind == "parquet":
+        parquet(path, [ROW])
+    else:
+        table = arrow.Table.from_pylist([ROW])
+        new = arrow.ipc.new_file if kind == "file" else arrow.ipc.new_stream
+        with arrow.OSFile(str(path), "wb") as sink, new(sink, table.schema) as writer:
+            writer.write_table(table)
+    (row,) = read_json_lines(str(path))
+    assert row.fields == ROW and row.place == f"'{path}', row 1"
+
+
+def test_the_arrow_file_of_mmlu_is_read(shared: Path) -> None:
+    pytest.importorskip("pyarrow")
+    path = shared / "data" / "mmlu" / "abstract_algebra.test.arrow"
+    rows = list(read_json_lines(str(path)))
+    assert len(rows) == 100
+    assert len(rows[0].texts("choices")) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and nothing more", b"ARROW1\0\0", b"plain text"])
+def test_a_broken_columnar_file_is_named(tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "a.parquet"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="is no whole Parquet or Arrow file"):
+        list(read_json_lines(str(path)))
+    with pytest.raises(DataError, match="There is no file"):
+        list(read_json_lines(str(tmp_path / "b.parquet")))
+
+
+def test_without_pyarrow_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"needs pyarrow. Install it with: .*harness\[data\]"):
+        list(read_json_lines(str(tmp_path / "a.parquet")))
+
+
+# --- tasks in TOML --------------------------------------------------------------------------------
+
+TEXT = """
+path = "rows.jsonl"
+template = "Q: {question}\\nA:"
+answer = "answers"
+metrics = ["exact_match", "f1", "rougeL:stemmer=yes"]
+shots = "shots.jsonl"
+"""
+CHOICE = """
+kind = "choice"
+path = "rows.csv"
+template = "{text}\\nIs this good or bad?"
+choices = ["bad", "good"]
+answer = "label"
+shots = "shots.csv"
+"""
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "task.toml"
+    path.write_text(text, encoding="utf-8")
+    rows = [{"question": f"{n} + 1?", "answers": [str(n + 1), f"it is {n + 1}"]} for n in range(44)]
+    for name, some in (("rows.jsonl", rows[:4]), ("shots.jsonl", rows[4:])):
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in some))
+    (folder / "rows.csv").write_text("text,label\nWell made.,good\nA bore.,0\n")
+    more = "".join(f"Film {n}.,{n % 2}\n" for n in range(40))
+    (folder / "shots.csv").write_text(f"text,label\n{more}")
+    return str(path)
+
+
+def test_a_described_text_task(tmp_path: Path) -> None:
+    path = written(tmp_path, TEXT)
+    task = build(TaskSettings(argument=path, shots=1), OPTIONS)
+    assert [metric.name for metric in task.metrics] == ["exact_match", "f1", "rougeL"]
+    first = next(iter(task.samples()))
+    (request,) = first.requests
+    assert isinstance(request, Generate)
+    assert request.prompt.endswith("\n\nQ: 0 + 1?\nA:") and request.stop == ("\n",)
+    assert first.reference == ["1", "it is 1"]
+
+
+def test_a_described_choice_task(tmp_path: Path) -> None:
+    task = build(TaskSettings(argument=written(tmp_path, CHOICE)), OPTIONS)
+    samples = list(task.samples())
+    assert [sample.reference for sample in samples] == [[1], [0]]
+    assert samples[0].requests[1] == Loglikelihood(
+        context="Well made.\nIs this good or bad?", continuation=" good"
+    )
+
+
+@pytest.mark.parametrize("text", [TEXT, CHOICE], ids=["text", "choice"])
+def test_described_tasks_keep_the_contract(tmp_path: Path, text: str) -> None:
+    plugin = PluginInfo(name="toml", target="", distribution="harness", version="0")
+    (spec,) = harness_tasks()
+    tasks = {spec.name: Registered(spec=spec, plugin=plugin)}
+    registry = Registry(plugins=(plugin,), models={}, tasks=tasks, clashes={})
+    results = check_task(f"toml:{written(tmp_path, text)}", registry)
+    failed = [result.line for result in results if result.status == "failed"]
+    # A description is of one kind: for a model of the other alone it is refused.
+    assert results and not [line for line in failed if "this model does not answer" not in line]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("path = ", "is not TOML"),
+        (TEXT + 'metric = "f1"', "sets 'metric'. Did you mean 'metrics'?"),
+        (TEXT.replace('"answers"', "3"), "answer is 3, not a text"),
+        (TEXT.replace('answer = "answers"', ""), "has no answer"),
+        (TEXT.replace("{question}", "{query}"), "row|line 1: there is no column 'query'"),
+        (TEXT + 'columns = ["title"]', "there is no column 'title'"),
+        (TEXT + 'kind = "chose"', "kind is 'chose'"),
+        (TEXT + 'kind = "choice"', "choices belong to kind"),
+        (CHOICE + "max_tokens = 3", 'are for kind = "text" alone'),
+        (CHOICE.replace('"bad", "good"', '"only"'), "two choices or more"),
+        (CHOICE.replace('"bad", "good"', '"yes", "no"'), "not a choice or its number"),
+        (TEXT.replace("rows.jsonl", "rows2.jsonl"), "There is no file"),
+        (TEXT + "max_tokens = 0", "not a whole number from 1"),
+    ],
+)
+def test_a_wrong_description_is_answered_in_words(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(DataError, match=words) as raised:
+        build(TaskSettings(argument=written(tmp_path, text)), OPTIONS)
+    assert len(str(raised.value).splitlines()) <= 3
+
+
+def test_worked_examples_need_a_file_of_their_own(tmp_path: Path) -> None:
+    path = written(tmp_path, TEXT.replace('shots = "shots.jsonl"', ""))
+    with pytest.raises(UsageError, match=r"names no worked examples for --shots 2.\n.*shots = "):
+        build(TaskSettings(argument=path, shots=2), OPTIONS)
+
+
+def test_a_description_for_another_kind_of_model_is_refused(tmp_path: Path) -> None:
+    settings = TaskSettings(argument=written(tmp_path, CHOICE), kinds=frozenset({"generate"}))
+    with pytest.raises(UsageError, match="needs loglikelihood, which this model does not answer"):
+        build(settings, OPTIONS)
+
+
+def test_the_page_of_tasks_works(root: Path, tmp_path: Path) -> None:
+    run_page(root / "docs" / "tasks.md", tmp_path)
