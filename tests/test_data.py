@@ -52,14 +52,15 @@ def cached(folder: Path, source: HubFile, rows: list[dict[str, Any]]) -> dict[st
 
 def test_what_is_fetched_is_kept_listed_and_read(program: Program, tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
+    cached(tmp_path / "hub", HUB["squad"][1], [ROW])
     environment = cached(tmp_path / "hub", SQUAD, [ROW])
     done = program("data", "fetch", "squad", "--offline", **environment)
     assert done.returncode == 0, done.stderr
     assert "squad: data=results/data/squad/7b6d24c440a3/" in done.stdout
     states = {row["path"]: row["state"] for row in program.json("data", "list")["data"]}
-    assert states.pop(SQUAD.path) == "here"
+    assert [states.pop(file.path) for file in HUB["squad"]] == ["here", "here"]
     assert set(states.values()) == {"not fetched"}
-    shown = program("tasks", "squad:hub", "--sample", "1")
+    shown = program("tasks", "squad:hub,shots_data=hub", "--sample", "1")
     assert shown.returncode == 0, shown.stderr
     assert "Question: Who sat?" in shown.stdout
 
@@ -108,6 +109,88 @@ def test_a_data_set_without_its_columns_is_not_kept(
     made.write_bytes(b"no parquet")
     with pytest.raises(DataError, match="is no Parquet file"):
         check_columns(made, SQUAD)
+
+
+ARC_ROW = {
+    "question": "Why?",
+    "choices": {"text": ["So.", "Thus."], "label": ["1", "2"]},
+    "answerKey": "2",
+}
+LISTED = "Question: Why?\nChoices:\nA. So.\nB. Thus.\nAnswer:"
+HELLASWAG_ROW = {
+    "activity_label": "Tea",
+    "ctx_a": "Boil it [step] well.",
+    "ctx_b": "then",
+    "endings": ["[x] drink.", "sleep."],
+    "label": "0",
+}
+WINOGRANDE_ROW = {"sentence": "Ann met Bo so _ left.", "option1": "Ann", "option2": "Bo"}
+COPIES: list[tuple[str, dict[str, Any], list[tuple[str, str]], int]] = [
+    ("arc_easy", ARC_ROW, [("Question: Why?\nAnswer:", f" {t}") for t in ("So.", "Thus.")], 1),
+    ("commonsense_qa", ARC_ROW, [(LISTED, " A"), (LISTED, " B")], 1),
+    (
+        "openbookqa",
+        {**ARC_ROW, "question_stem": "It is so as"},
+        [("It is so as", " So."), ("It is so as", " Thus.")],
+        1,
+    ),
+    (
+        "hellaswag",
+        HELLASWAG_ROW,
+        [("Tea: Boil it well. Then", " drink."), ("Tea: Boil it well. Then", " sleep.")],
+        0,
+    ),
+    (
+        "winogrande",
+        {**WINOGRANDE_ROW, "answer": "1"},
+        [("Ann met Bo so Ann", " left."), ("Ann met Bo so Bo", " left.")],
+        0,
+    ),
+    (
+        "boolq",
+        {"question": "is it", "passage": "It is.", "answer": True},
+        [("Passage: It is.\nQuestion: is it?\nAnswer:", end) for end in (" no", " yes")],
+        1,
+    ),
+    (
+        "sst2",
+        {"sentence": "fine", "label": 1, "idx": 0},
+        [
+            ("fine\nQuestion: Is this sentence positive or negative?\nAnswer:", f" {word}")
+            for word in ("negative", "positive")
+        ],
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "row", "asked", "right"), COPIES, ids=[c[0] for c in COPIES])
+def test_the_hubs_columns_are_asked_as_the_usual_files(
+    tmp_path: Path, name: str, row: dict[str, Any], asked: list[tuple[str, str]], right: int
+) -> None:
+    path = parquet(tmp_path / "rows.parquet", [row])
+    check_columns(path, HUB[name][0])
+    spec = load_registry().tasks[name].spec
+    (sample,) = spec.build(TaskSettings(argument=str(path))).samples()
+    pairs = [(r.context, r.continuation) for r in sample.requests if isinstance(r, Loglikelihood)]
+    assert pairs == asked
+    assert sample.reference == [right]
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "words"),
+    [
+        ("arc_easy", {**ARC_ROW, "answerKey": "C"}, "'answerKey' is 'C', not one of 1, 2"),
+        ("winogrande", {**WINOGRANDE_ROW, "answer": "3"}, "'answer' is '3', not 1 or 2"),
+        ("hellaswag", {**HELLASWAG_ROW, "label": ""}, "'gold' is '', not a whole number"),
+    ],
+)
+def test_a_wrong_row_of_the_hub_is_named(
+    tmp_path: Path, name: str, row: dict[str, Any], words: str
+) -> None:
+    path = parquet(tmp_path / "rows.parquet", [row])
+    with pytest.raises(DataError, match=words):
+        load_registry().tasks[name].spec.build(TaskSettings(argument=str(path)))
 
 
 def test_every_data_set_is_pinned_and_its_task_offers_it() -> None:

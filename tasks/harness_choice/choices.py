@@ -27,6 +27,7 @@ from harness_files import (
 )
 from harness_files.dataset import MAX_SHOTS, ONE_FILE
 from harness_files.hub import HUB
+from harness_files.options import pool_file
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
@@ -160,7 +161,7 @@ class ChoiceSet:
         path = data_file(self.name, settings)
         choices = tuple(self.read(path))
         check_ids(path, (choice.id for choice in choices))
-        pool = settings.options.get("shots_data", "")
+        pool = pool_file(self.name, settings)
         shots = few_shot(
             self.name,
             settings,

@@ -12,6 +12,15 @@ from pathlib import Path
 
 from harness.errors import DataError
 from harness_choice.choices import Choice, ChoiceSet
+from harness_choice.originals import (
+    ARC,
+    COMMONSENSE_QA,
+    HELLASWAG,
+    OPENBOOKQA,
+    WINOGRANDE,
+    Original,
+    rows,
+)
 from harness_files import Row, read_json_lines, read_table, read_text
 from harness_files.rows import wrong_type
 
@@ -48,11 +57,16 @@ def _query(row: Row, identity: int, suffix: str) -> Choice:
     )
 
 
-def queries(suffix: str = "") -> Callable[[str], Iterator[Choice]]:
-    """A reader of ``query``, ``choices``, ``gold`` lines; ``suffix`` ends each query."""
+def queries(
+    suffix: str = "", original: Original | None = None
+) -> Callable[[str], Iterator[Choice]]:
+    """A reader of ``query``, ``choices``, ``gold`` lines; ``suffix`` ends each query.
+
+    ``original`` also reads the rows of the hub's copy.
+    """
 
     def read(path: str) -> Iterator[Choice]:
-        for number, row in enumerate(read_json_lines(path), start=1):
+        for number, row in enumerate(rows(path, original), start=1):
             yield _query(row, number, suffix)
 
     return read
@@ -75,7 +89,7 @@ def _boolq(path: str) -> Iterator[Choice]:
 
 def _winogrande(path: str) -> Iterator[Choice]:
     """Partial scoring (Trinh and Le 2018): one ending after each reading of the pronoun."""
-    for number, row in enumerate(read_json_lines(path), start=1):
+    for number, row in enumerate(rows(path, WINOGRANDE), start=1):
         contexts = _choices(row, "context_options")
         ending = f" {row.filled('continuation').strip()}"
         yield Choice(
@@ -131,15 +145,21 @@ def _mmlu_introduction(path: str) -> str:
 
 
 SETS: tuple[ChoiceSet, ...] = (
-    ChoiceSet(name="arc_challenge", description="ARC, hard questions", read=queries(ANSWER)),
-    ChoiceSet(name="arc_easy", description="ARC, easy questions", read=queries(ANSWER)),
+    ChoiceSet(name="arc_challenge", description="ARC, hard questions", read=queries(ANSWER, ARC)),
+    ChoiceSet(name="arc_easy", description="ARC, easy questions", read=queries(ANSWER, ARC)),
     ChoiceSet(
         name="blimp", description="BLiMP minimal pairs of one file", read=_blimp, max_shots=0
     ),
     ChoiceSet(name="boolq", description="BoolQ, yes or no about a passage", read=_boolq),
-    ChoiceSet(name="commonsense_qa", description="CommonsenseQA, by letter", read=queries()),
+    ChoiceSet(
+        name="commonsense_qa",
+        description="CommonsenseQA, by letter",
+        read=queries("", COMMONSENSE_QA),
+    ),
     ChoiceSet(name="copa", description="COPA, causes and effects", read=queries()),
-    ChoiceSet(name="hellaswag", description="HellaSwag, how a text goes on", read=queries()),
+    ChoiceSet(
+        name="hellaswag", description="HellaSwag, how a text goes on", read=queries("", HELLASWAG)
+    ),
     ChoiceSet(name="logiqa", description="LogiQA, logic by letter", read=queries(ANSWER)),
     ChoiceSet(
         name="mmlu",
@@ -147,7 +167,9 @@ SETS: tuple[ChoiceSet, ...] = (
         read=_mmlu,
         introduction=_mmlu_introduction,
     ),
-    ChoiceSet(name="openbookqa", description="OpenBookQA, science facts", read=queries()),
+    ChoiceSet(
+        name="openbookqa", description="OpenBookQA, science facts", read=queries("", OPENBOOKQA)
+    ),
     ChoiceSet(name="piqa", description="PIQA, everyday physics", read=queries(ANSWER)),
     ChoiceSet(name="siqa", description="Social IQa, by letter", read=queries()),
     ChoiceSet(name="winogrande", description="WinoGrande, partial scoring", read=_winogrande),
