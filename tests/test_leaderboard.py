@@ -16,6 +16,7 @@ import pytest
 from conftest import Program
 from hypothesis import given
 from hypothesis import strategies as st
+from test_docs import run_page
 
 from harness import stats
 from harness.cli import invoke
@@ -286,7 +287,7 @@ def test_a_hundred_runs_stand_in_one_table(tmp_path: Path) -> None:
         read_source(
             toys.write_run(
                 tmp_path / str(i),
-                toys.ToyCell(stats={toys.ACC: right(i / 120, n=60)}, model=f"m{i}", size=i + 1),
+                toys.ToyCell(stats={toys.ACC: right(i / 120, n=240)}, model=f"m{i}", size=i + 1),
             )
         )
         for i in range(100)
@@ -338,3 +339,8 @@ def test_the_committed_leaderboard_is_of_the_current_models_and_tasks(root: Path
             assert fingerprint(task, draw_samples(subject, None)) == tasks[cell.task.text]
             tasks[cell.task.text] = None  # each task once
     assert models == dict(re.findall(r"^- ([\w-]+): `(sha256:[0-9a-f]+)`$", text, re.MULTILINE))
+
+
+def test_the_commands_of_the_page_work(root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    run_page(root / "docs" / "leaderboard.md", tmp_path)

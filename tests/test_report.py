@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from conftest import Program
 from gate_toys import ACC, ToyCell, column, write_run
+from test_docs import run_page
 
 from harness.cli import invoke
 from harness.report import build_report
@@ -128,3 +129,9 @@ def test_samples_can_be_few_or_none(tmp_path: Path) -> None:
     assert json.loads(script("".join(build_report(run, samples=0)), "index"))["cells"] == []
     (cell,) = json.loads(script("".join(build_report(run, samples=2)), "index"))["cells"]
     assert (cell["n"], cell["of"]) == (2, 5)
+
+
+def test_the_commands_of_the_page_work(root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("matplotlib")
+    run_page(root / "docs" / "report.md", tmp_path)

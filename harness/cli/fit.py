@@ -2,33 +2,67 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.cli.common import echo_json
+from harness.cli.common import echo_json, find_run
 from harness.cli.sources import Named, fit_options, read_fits
 from harness.codec import SCHEMA
+from harness.errors import DataError
 from harness.fitreport import fit_report, fits_table, ranking_table
+from harness.plots import Mark, check_target, fit_panel, save_figure
+from harness.plots.panels import series_marks, with_residuals
+from harness.results import RunDirectory
 
 IN_FULL = 3
 
 
 @click.command()
 @fit_options
+@click.option(
+    "--plot",
+    "figure",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also draw the fits: FILE.png, FILE.svg or FILE.pdf.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def fit(source: str, as_json: bool, **options: Any) -> None:
+def fit(source: str, figure: Path | None, as_json: bool, **options: Any) -> None:
     """Fit scaling laws to SOURCE: a run, or a CSV file with a header.
 
     A run's fits are those of its size tables, resampled over its samples; with --law, --x and the
     like any law is fitted to its scores. --law auto ranks laws by how well they foretell the
     largest sizes when those are held out.
     """
+    if figure is not None:
+        check_target(figure)
     fits = read_fits(source, options)
+    if figure is not None:
+        _plot(source, fits, figure)
     if as_json:
         echo_json({"schema": SCHEMA, "fits": [one.to_json() for one in fits]})
         return
     click.echo(_text(fits))
+
+
+def _plot(source: str, fits: tuple[Named, ...], figure: Path) -> None:
+    """One panel a fit; raises DataError where no fit has points to draw."""
+    run = None if Path(source).is_file() else RunDirectory(find_run(source)).read_run()
+    panels = []
+    for one in fits:
+        group = dict(one.group)
+        marks: tuple[Mark, ...] = ()
+        if run is not None and one.fit.certificate is None:
+            # The run's own series; the fits of laws to tables bring their points along.
+            marks = with_residuals(
+                series_marks(run, group["family"], group["task"], one.metric, one.x[0]), one.fit
+            )
+        panels.append(fit_panel(one.label, one.fit, one.x, one.metric, marks))
+    drawn = [panel for panel in panels if panel is not None]
+    if not drawn:
+        raise DataError(f"No fit to {source} has points to draw.")
+    save_figure(drawn, figure)
 
 
 def _text(fits: tuple[Named, ...]) -> str:

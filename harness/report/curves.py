@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.document import fit_entry
@@ -26,17 +26,42 @@ BEYOND = 10.0
 """Laws are drawn up to so many times the largest size."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """What a family's smaller sizes foretold for its largest model, and what was measured.
+
+    ``ci`` is the 95 % prediction interval, ``inside`` whether the measured score lies in it.
+    """
+
+    model: str
+    x: int
+    y: float
+    ci: tuple[float, float]
+    measured: float
+    inside: bool
+
+
+def held_out(
+    run: RunRecord, directory: RunDirectory, fits: Sequence[CellFit]
+) -> dict[tuple[str, str, str], HeldOut]:
+    """By family, task and metric: the check of each law that could be made without its largest
+    size."""
+    smaller = {_key(fit): fit.fit for fit in _without_largest(run, directory, fits)}
+    found = {_key(fit): _held_out(fit, smaller[_key(fit)]) for fit in fits if _key(fit) in smaller}
+    return {key: one for key, one in found.items() if one is not None}
+
+
 def charts(run: RunRecord, directory: RunDirectory) -> list[dict[str, Any]]:
     """One entry for each task and metric, headline first, in the run's order."""
     fits = fit_run(run, directory)
-    held_out = {_key(fit): fit for fit in _without_largest(run, directory, fits)}
+    checks = held_out(run, directory, fits)
     titles = short_names(cell.task for cell in run.cells)
     found: dict[tuple[str, str], dict[str, Any]] = {}
     order = [(c.task, s.metric.name) for c in run.cells for s in c.scores]
     for fitted in (*fits, *_single(run, fits)):
         key = (fitted.task, fitted.metric.name)
         chart = found.setdefault(key, _chart(fitted.metric, fitted.task, titles[fitted.task]))
-        chart["series"].append(_series(fitted, held_out.get(_key(fitted))))
+        chart["series"].append(_series(fitted, checks.get(_key(fitted))))
     return [found[key] for key in dict.fromkeys(order) if key in found]
 
 
@@ -110,7 +135,7 @@ def _chart(metric: Metric, task: str, title: str) -> dict[str, Any]:
     }
 
 
-def _series(fitted: CellFit, without: CellFit | None) -> dict[str, Any]:
+def _series(fitted: CellFit, check: HeldOut | None) -> dict[str, Any]:
     fit = fitted.fit
     residuals = fit.residuals if len(fit.residuals) == len(fitted.points) else ()
     points = [
@@ -127,35 +152,37 @@ def _series(fitted: CellFit, without: CellFit | None) -> dict[str, Any]:
     return {
         **fit_entry(fitted),
         "points": points,
-        "curve": [] if fit.predictor is None else _curve(fit, [p.size for p in fitted.points]),
-        "held_out": None if without is None else _held_out(fitted, without.fit),
+        "curve": law_rows(fit, [p.size for p in fitted.points]),
+        "held_out": check,
     }
 
 
-def _curve(fit: Fit, sizes: Sequence[int]) -> list[list[float]]:
-    """[size, score, low, high] along the law."""
+def law_rows(fit: Fit, sizes: Sequence[float]) -> list[tuple[float, float, float, float]]:
+    """(size, score, low, high) along the law; nothing where it cannot be told."""
+    if fit.predictor is None:
+        return []
     low, high = math.log(min(sizes)), math.log(max(sizes) * BEYOND)
     # The largest size itself is on the grid: there the line becomes a forecast.
     grid = {low + (high - low) * i / (GRID - 1) for i in range(GRID)} | {math.log(max(sizes))}
     rows = []
     for place in sorted(grid):
         at = fit.predict(math.exp(place))
-        rows.append([math.exp(place), at.value, at.lo, at.hi])
+        rows.append((math.exp(place), at.value, at.lo, at.hi))
     return rows
 
 
-def _held_out(fitted: CellFit, fit: Fit) -> dict[str, Any] | None:
+def _held_out(fitted: CellFit, fit: Fit) -> HeldOut | None:
     """What the smaller sizes foretold for the largest."""
     largest = fitted.points[-1]
     try:
         at = fit.predict(float(largest.size))
     except HarnessError:
         return None
-    return {
-        "model": largest.record.model.name,
-        "x": largest.size,
-        "y": at.value,
-        "ci": [at.lo, at.hi],
-        "measured": largest.score.value,
-        "inside": at.lo <= largest.score.value <= at.hi,
-    }
+    return HeldOut(
+        model=largest.record.model.name,
+        x=largest.size,
+        y=at.value,
+        ci=(at.lo, at.hi),
+        measured=largest.score.value,
+        inside=at.lo <= largest.score.value <= at.hi,
+    )
