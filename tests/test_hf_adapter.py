@@ -312,15 +312,16 @@ def test_loading_leaves_the_terminal_alone(copy: Path) -> None:
 
 
 def test_stop_strings_cut_where_they_first_occur(made: Path) -> None:
+    model = model_at(made)
     requests = [Generate(prompt=p, max_tokens=24) for p in (TEXT, "Once upon", "a")]
     for request in requests:
-        (free,) = ask(model_at(made), [request])
+        (free,) = ask(model, [request])
         assert free.text
         text = free.text
         for begin in range(0, len(text) - 3, 3):
             stop = text[begin : begin + 3]  # most span tokens
             stopped = Generate(prompt=request.prompt, max_tokens=24, stop=("never", stop))
-            (answer,) = ask(model_at(made), [stopped])
+            (answer,) = ask(model, [stopped])
             assert answer.text == text[: text.find(stop)]
             assert not answer.truncated
             assert (answer.tokens or 0) <= (free.tokens or 0)
@@ -328,15 +329,15 @@ def test_stop_strings_cut_where_they_first_occur(made: Path) -> None:
 
 def test_special_token_as_stop_string(tmp_path: Path) -> None:
     model = write_checkpoint(tmp_path)
-    with torch.no_grad():  # BOS is the answer to everything
+    with torch.no_grad():  # all tokens equally probable: the first, BOS, is always chosen
         model.lm_head.weight.zero_()
-        model.lm_head.weight[0] = model.model.norm.weight
-    model.model.norm.weight.data.fill_(1.0)
     model.save_pretrained(tmp_path)
-    request = Generate(prompt="a", max_tokens=6, stop=("<s>",))
-    (answer,) = ask(model_at(tmp_path), [request])
-    assert answer.text == ""
-    assert (answer.tokens or 0) <= 6
+    free, stopped = ask(
+        model_at(tmp_path),
+        [Generate(prompt="a", max_tokens=6), Generate(prompt="a", max_tokens=6, stop=("<s>",))],
+    )
+    assert (free.text, free.tokens, free.truncated) == ("", 6, True)
+    assert (stopped.text, stopped.tokens, stopped.truncated) == ("", 1, False)
 
 
 def test_truncation_is_marked(made: Path) -> None:
