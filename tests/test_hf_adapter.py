@@ -486,3 +486,14 @@ def test_a_row_that_never_fits_fails_alone(made: Path) -> None:
         model, [Generate(prompt="a", max_tokens=2), Loglikelihood(context="a", continuation="b")]
     )
     assert all(a.error is not None and "out of memory" in a.error for a in answers)
+
+
+def test_loading_is_timed_and_a_closed_model_answers_again(made: Path) -> None:
+    model = model_at(made)
+    assert model.usage.load_seconds is None
+    before = ask(model, [Generate(prompt="a", max_tokens=3)])
+    assert model.usage.load_seconds > 0
+    assert model.usage.peak_device_bytes is None
+    model.close()
+    model.close()
+    assert ask(model, [Generate(prompt="a", max_tokens=3)]) == before

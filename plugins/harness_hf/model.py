@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from harness.types import Generate, Loglikelihood, ModelInfo, Response
+from harness.types import Generate, Loglikelihood, ModelInfo, Response, Usage
+from harness_hf.batching import free_memory
 from harness_hf.checkpoint import digest, read_tensors
 from harness_hf.counts import count_parameters
 from harness_hf.loading import load, reject_unsupported, resolve_device, resolve_dtype
@@ -32,6 +34,7 @@ class HFModel:
     def __init__(self, options: Options) -> None:
         """Remember the settings; no file is read yet."""
         self._options = options
+        self._load_seconds: float | None = None
 
     @cached_property
     def info(self) -> ModelInfo:
@@ -72,6 +75,23 @@ class HFModel:
             for number, response in self._engine.generate(generated):
                 yield from ((index, response) for index in wanted[generated[number]])
 
+    @property
+    def usage(self) -> Usage:
+        """Seconds to load the weights and settle how to compute; the device's peak memory."""
+        return Usage(load_seconds=self._load_seconds, peak_device_bytes=self._peak_device_bytes())
+
+    def close(self) -> None:
+        """Let go of the weights and give the device's memory back."""
+        if self.__dict__.pop("_engine", None) is not None:
+            free_memory()
+
+    def _peak_device_bytes(self) -> int | None:
+        if "_engine" not in self.__dict__ or not self._device.startswith("cuda"):
+            return None
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(self._device))
+
     @cached_property
     def _checkpoint(self) -> Checkpoint:
         checkpoint = find(self._options)
@@ -103,8 +123,11 @@ class HFModel:
     def _engine(self) -> Engine:
         from harness_hf.engine import Engine
 
+        started = time.monotonic()
         loaded = load(self._checkpoint, self._options, self._device, self._dtype)
-        return Engine(loaded, context=self._context, rows=self._options.batch_size)
+        engine = Engine(loaded, context=self._context, rows=self._options.batch_size)
+        self._load_seconds = time.monotonic() - started
+        return engine
 
     def _settings(self) -> Mapping[str, str]:
         options = self._options
