@@ -327,7 +327,7 @@ def test_the_example_of_humaneval_scores_a_half(
     code = invoke(
         [
             *("score", "pass@1", "--json"),
-            *("--task", "humaneval,attempts=6,allow_code_execution=yes"),
+            *("--task", "humaneval,attempts=6", "--allow-code-execution"),
             *("--hyp", str(folder / "example_samples.jsonl")),
             *("--ref", str(folder / "example_problem.jsonl")),
         ]

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
+from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Program
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_docs import run_page
 
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, HarnessError, UsageError
 from harness.fetching import check_columns, fetch, fetched, place_of
 from harness.plugins import PluginInfo, Registered, Registry, load_registry
 from harness.testing import check_task
@@ -19,6 +24,7 @@ from harness.types import Generate, HubFile, Loglikelihood, TaskSettings
 from harness_files import read_json_lines
 from harness_files.hub import HUB
 from harness_toml import OPTIONS, harness_tasks
+from harness_toml.description import Description
 from harness_toml.task import build
 
 SQUAD = HUB["squad"][0]
@@ -239,6 +245,23 @@ def test_a_broken_columnar_file_is_named(tmp_path: Path, content: bytes) -> None
         list(read_json_lines(str(tmp_path / "b.parquet")))
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    content=st.binary(max_size=60),
+    magic=st.sampled_from([b"", b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"]),
+    cut=st.integers(0, 3000),
+)
+def test_no_bytes_bring_the_columnar_reader_down(content: bytes, magic: bytes, cut: int) -> None:
+    pytest.importorskip("pyarrow")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.parquet"
+        whole = parquet(path, [ROW]).read_bytes()
+        for damaged in (magic + content, whole[:cut], whole[:cut] + content + whole[cut + 1 :]):
+            path.write_bytes(damaged)
+            with suppress(HarnessError):
+                list(read_json_lines(str(path)))
+
+
 def test_without_pyarrow_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +361,26 @@ def test_worked_examples_need_a_file_of_their_own(tmp_path: Path) -> None:
     path = written(tmp_path, TEXT.replace('shots = "shots.jsonl"', ""))
     with pytest.raises(UsageError, match=r"names no worked examples for --shots 2.\n.*shots = "):
         build(TaskSettings(argument=path, shots=2), OPTIONS)
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=6) | st.just("rows.jsonl")
+VALUES = VALUES | st.lists(st.text(max_size=3), max_size=3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    values=st.dictionaries(
+        st.sampled_from([field.name for field in fields(Description)]), VALUES, max_size=6
+    ),
+    broken=st.text(max_size=10),
+)
+def test_no_description_brings_the_task_down(values: dict[str, Any], broken: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        # JSON's strings, lists, numbers and truth values are TOML's, too.
+        lines = [f"{k} = {json.dumps(v)}" for k, v in values.items() if v is not None]
+        path = written(Path(folder), "\n".join([*lines, f"# {broken}"]))
+        with suppress(HarnessError):
+            build(TaskSettings(argument=path), OPTIONS)
 
 
 def test_a_description_for_another_kind_of_model_is_refused(tmp_path: Path) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_docs import run_page
 
 from harness.cli import invoke
+from harness.errors import HarnessError
+from harness.outputs import read_answers
 
 
 class Told:
@@ -300,6 +305,28 @@ def test_a_path_with_a_comma_is_one_path(score: Score, tmp_path: Path) -> None:
     gold = write(tmp_path, "gold, {new}.jsonl", QUESTIONS)
     found = write(tmp_path, "found.json", '{"1": "cat", "2": "sat"}')
     assert score.json("f1", "--hyp", found, "--ref", gold)["value"] == 100.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    content=st.one_of(
+        st.binary(max_size=80),
+        st.text(max_size=80).map(str.encode),
+        st.recursive(st.none() | st.text(max_size=5) | st.integers(), st.lists, max_leaves=5).map(
+            lambda value: json.dumps({"id": value, "prediction": value}).encode()
+        ),
+    ),
+    name=st.sampled_from(["a.json", "a.jsonl", "a.jsonl.gz"]),
+)
+def test_no_file_of_predictions_brings_the_reader_down(content: bytes, name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        try:
+            answers = read_answers(str(path))
+        except HarnessError:
+            return
+    assert all(isinstance(text, str) for texts in answers.values() for text in texts)
 
 
 def test_the_page_on_scoring_works(root: Path, tmp_path: Path) -> None:

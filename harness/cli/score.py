@@ -12,6 +12,7 @@ from tabulate import tabulate
 from harness.cli.common import echo_json
 from harness.codec import to_json
 from harness.errors import PartialError, UsageError
+from harness.names import parse_items
 from harness.outputs import (
     ENTITY_METRICS,
     Outcome,
@@ -28,6 +29,9 @@ from harness.types import RequestKind
 if TYPE_CHECKING:
     from harness.metrics import Report
 
+PERMISSION = "allow_code_execution"
+"""The option of tasks that run what a model wrote."""
+
 
 @click.command()
 @click.argument("metric")
@@ -43,6 +47,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Exit with 4 only when more samples than this have no output.",
 )
+@click.option(
+    "--allow-code-execution", is_flag=True, help="Let a task run code that a model wrote."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def score(
     metric: str,
@@ -52,6 +59,7 @@ def score(
     task: str | None,
     seed: int,
     max_errors: int,
+    allow_code_execution: bool,
     as_json: bool,
 ) -> None:
     """Score outputs made elsewhere: value, 95 % interval, n, signature.
@@ -71,7 +79,10 @@ def score(
     if name in ENTITY_METRICS:
         outcome = _entities(metric, hyp, references, task or "conll", seed)
     elif task or is_json_name(hyp):
-        planned = _planned(load_registry(), task or "squad", _only(references), "generate")
+        registry, name = load_registry(), task or "squad"
+        if allow_code_execution:
+            name = with_permission(registry, name)
+        planned = _planned(registry, name, _only(references), "generate")
         outcome = score_answers(metric, planned, hyp, seed=seed)
     else:
         if not references:
@@ -104,6 +115,14 @@ def _only(references: Sequence[str]) -> str:
             "given.\nName one file that holds all right answers."
         )
     return references[0] if references else ""
+
+
+def with_permission(registry: Registry, task: str) -> str:
+    """The task as written, with its option that allows running code, where it has that option."""
+    (item,) = parse_items(task, what="task name")
+    entry = registry.tasks.get(item.name)
+    offered = entry is not None and any(one.name == PERMISSION for one in entry.spec.options)
+    return f"{task},{PERMISSION}=yes" if offered and PERMISSION not in item.options else task
 
 
 def _planned(registry: Registry, task: str, path: str, kind: RequestKind) -> PlannedTask:

@@ -24,7 +24,7 @@ def main() -> None:
     source = open("program.py", encoding="utf-8").read()  # noqa: SIM115, PTH123
     missing += confine.drop_privileges(folder, settings["user"])
     missing += confine.restrict_files(folder)
-    confine.limit(*settings["limits"])
+    missing += confine.limit(*settings["limits"])
     sys.path.pop(0)
     if settings["hook"]:
         sys.addaudithook(confine.audit(folder))

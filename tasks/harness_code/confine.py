@@ -77,18 +77,22 @@ def _die_with_parent(libc: ctypes.CDLL) -> None:
     libc.prctl(PARENT_DEATH_SIGNAL, 9, 0, 0, 0)
 
 
-def limit(seconds: float, memory: int, file_bytes: int, processes: int) -> None:
-    """Resource limits of this process and its children; ``memory`` and files in bytes."""
-    cpu = int(seconds) + 1
-    for what, most in (
-        (resource.RLIMIT_CPU, cpu),
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_FSIZE, file_bytes),
-        (resource.RLIMIT_NOFILE, 64),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, processes),
+def limit(seconds: float, memory: int, file_bytes: int, processes: int) -> list[str]:
+    """Limits of this process and its children; ``memory`` and files in bytes."""
+    missing: list[str] = []
+    for name, what, most in (
+        ("time", resource.RLIMIT_CPU, int(seconds) + 1),
+        ("files", resource.RLIMIT_FSIZE, file_bytes),
+        ("files", resource.RLIMIT_NOFILE, 64),
+        ("files", resource.RLIMIT_CORE, 0),
+        ("processes", resource.RLIMIT_NPROC, processes),
+        ("memory", resource.RLIMIT_AS, memory),
     ):
-        resource.setrlimit(what, (most, most))
+        try:
+            resource.setrlimit(what, (most, most))
+        except (ValueError, OSError):  # macOS knows no limit of memory
+            missing.append(name)
+    return missing
 
 
 def drop_privileges(folder: str, user: int) -> list[str]:

@@ -23,17 +23,15 @@ def read_columnar(path: str) -> Iterator[Row]:
 
     Raises UsageError where pyarrow is not installed, DataError for a file that is none.
     """
-    table = _table(path)
     number = 0
-    for batch in table.to_batches():
-        for fields in batch.to_pylist():
-            number += 1
-            yield Row(fields=fields, place=f"'{path}', row {number}")
+    for fields in _records(path):
+        number += 1
+        yield Row(fields=fields, place=f"'{path}', row {number}")
     if number == 0:
         raise DataError(f"'{path}' has no rows.\nFetch or write the file again.")
 
 
-def _table(path: str) -> Any:
+def _records(path: str) -> list[dict[str, object]]:
     try:
         arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
@@ -41,21 +39,23 @@ def _table(path: str) -> Any:
             f"Reading '{path}' needs pyarrow. Install it with: pip install 'harness[data]'"
         ) from None
     try:
-        raw = Path(path).read_bytes()
-        source = arrow.BufferReader(raw)
-        if raw.startswith(b"PAR1"):
-            return parquet.read_table(source)
-        if raw.startswith(b"ARROW1"):
-            return arrow.ipc.open_file(source).read_all()
-        return arrow.ipc.open_stream(source).read_all()
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise DataError(f"There is no file '{path}'.\nCheck the path.") from None
-        raise _unreadable(path, error) from None
-    except (arrow.ArrowException, ValueError) as error:
-        raise _unreadable(path, error) from None
+        table = _table(arrow, parquet, Path(path).read_bytes())
+        table.validate(full=True)  # offsets that point nowhere would end the process
+        records: list[dict[str, object]] = table.to_pylist()
+        return records
+    except FileNotFoundError:
+        raise DataError(f"There is no file '{path}'.\nCheck the path.") from None
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        reason = str(error).split("\n")[0][:120]
+        raise DataError(
+            f"'{path}' is no whole Parquet or Arrow file: {reason}.\nFetch it again."
+        ) from None
 
 
-def _unreadable(path: str, error: Exception) -> DataError:
-    reason = str(error).split("\n")[0][:120]
-    return DataError(f"'{path}' is no whole Parquet or Arrow file: {reason}.\nFetch it again.")
+def _table(arrow: Any, parquet: Any, raw: bytes) -> Any:
+    source = arrow.BufferReader(raw)
+    if raw.startswith(b"PAR1"):
+        return parquet.read_table(source)
+    if raw.startswith(b"ARROW1"):
+        return arrow.ipc.open_file(source).read_all()
+    return arrow.ipc.open_stream(source).read_all()
