@@ -32,7 +32,26 @@ function difference(reference, answer) {
     else if (j >= b.length || (i < a.length && best[(i + 1) * wide + j] >= best[i * wide + j + 1])) { add('-', a[i]); i += 1; }
     else { add('+', b[j]); j += 1; }
   }
-  return parts;
+  return joined(parts);
+}
+
+// Changes that only blanks part are one change: first all that is missing, then all that is added.
+function joined(parts) {
+  const made = [];
+  let gone = '', added = '';
+  const flush = () => {
+    if (gone) made.push(['-', gone]);
+    if (added) made.push(['+', added]);
+    gone = added = '';
+  };
+  parts.forEach(([kind, text], i) => {
+    const between = kind === '=' && !text.trim() && i > 0 && i < parts.length - 1;
+    if (kind === '-' || between) gone += text;
+    if (kind === '+' || between) added += text;
+    if (kind === '=' && !between) { flush(); made.push(['=', text]); }
+  });
+  flush();
+  return made;
 }
 
 // Against the reference that is nearest, if there are several.
