@@ -28,6 +28,10 @@ from harness.types import (
     TaskSpec,
 )
 
+PERMISSION = "allow_code_execution"
+"""The option by which a task asks leave to run what a model wrote; the flag of the same name
+gives it to every task that has it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
@@ -41,6 +45,7 @@ class RunRequest:
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | None = None
+    allow_code_execution: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +118,9 @@ def plan_tasks(registry: Registry, request: RunRequest) -> tuple[PlannedTask, ..
     _check_numbers(request)
     return tuple(
         PlannedTask(
-            text=item.text, spec=entry, settings=_settings(item, entry.spec.needs[0], request)
+            text=item.text,
+            spec=entry,
+            settings=_settings(item, entry.spec, entry.spec.needs[0], request),
         )
         for item, entry in _tasks(registry, request)
     )
@@ -122,17 +129,25 @@ def plan_tasks(registry: Registry, request: RunRequest) -> tuple[PlannedTask, ..
 def plan_task(
     registry: Registry, text: str, kinds: frozenset[RequestKind], request: RunRequest
 ) -> PlannedTask:
-    """One task as it was asked before: with the alternative that asks just these ``kinds``."""
+    """One task as it was asked before: with the alternative that asks just these ``kinds``.
+
+    A recorded permission to run code does not count; the ``request`` must give it anew.
+    """
     (planned,) = plan_tasks(registry, replace(request, tasks=(text,)))
     needs = planned.spec.spec.needs
     alternative = next((one for one in needs if one == kinds), planned.settings.kinds)
-    return replace(planned, settings=replace(planned.settings, kinds=alternative))
+    options = dict(planned.settings.options)
+    if not request.allow_code_execution:
+        options.pop(PERMISSION, None)
+    settings = replace(planned.settings, kinds=alternative, options=MappingProxyType(options))
+    return replace(planned, settings=settings)
 
 
 def run_name(made: Plan) -> str:
     """A directory name that the same request always gets: readable, and unique by a digest."""
     request = replace(made.request, models=made.models, tasks=made.tasks)
-    content = json.dumps(vars(request), sort_keys=True, default=list)
+    asked = {key: value for key, value in vars(request).items() if key != PERMISSION}
+    content = json.dumps(asked, sort_keys=True, default=list)
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     families = dict.fromkeys(c.model.spec.spec.family or c.model.text for c in made.cells)
     label = f"{_label(families)}--{_label(made.tasks)}"
@@ -285,13 +300,20 @@ def _matched(
             f"Model '{model.text}' cannot run task '{item.text}': the task needs {needs}, and the "
             f"model answers {_words(kinds)}.\nRun the two apart, each with what suits it."
         )
-    return PlannedTask(text=item.text, spec=entry, settings=_settings(item, wanted, request))
+    return PlannedTask(
+        text=item.text, spec=entry, settings=_settings(item, entry.spec, wanted, request)
+    )
 
 
-def _settings(item: Item, kinds: frozenset[RequestKind], request: RunRequest) -> TaskSettings:
+def _settings(
+    item: Item, spec: TaskSpec, kinds: frozenset[RequestKind], request: RunRequest
+) -> TaskSettings:
+    options = dict(item.options)
+    if request.allow_code_execution and any(one.name == PERMISSION for one in spec.options):
+        options[PERMISSION] = "yes"
     return TaskSettings(
         argument=item.argument,
-        options=MappingProxyType(dict(item.options)),
+        options=MappingProxyType(options),
         kinds=kinds,
         shots=request.shots,
         seed=request.seed,

@@ -6,7 +6,7 @@ import pytest
 import toys
 
 from harness.errors import PluginError, UsageError
-from harness.plan import RunRequest, plan, run_name
+from harness.plan import RunRequest, plan, plan_task, run_name
 from harness.plugins import Registry
 from harness.types import Option
 
@@ -89,6 +89,28 @@ def test_a_clash_blames_both(registry: Registry) -> None:
     clashing = replace(registry, clashes={"model adder-10": "Two plugins offer it: a and b."})
     with pytest.raises(PluginError, match="a and b"):
         plan(clashing, RunRequest(models=("adder-10",)))
+
+
+def test_a_recorded_permission_to_run_code_does_not_count(registry: Registry) -> None:
+    asks = replace(
+        registry.tasks["sums"].spec,
+        name="code",
+        options=(Option(name="allow_code_execution", help="run it"),),
+    )
+    both = toys.registry([e.spec for e in registry.models.values()], [asks])
+
+    def options(**wanted: object) -> dict[str, str]:
+        request = RunRequest(models=("adder-10",), **wanted)  # type: ignore[arg-type]
+        return dict(plan(both, request).cells[0].task.settings.options)
+
+    given = "code,allow_code_execution=yes"
+    assert options(tasks=("code",)) == {}
+    assert options(tasks=("code",), allow_code_execution=True) == {"allow_code_execution": "yes"}
+    assert options(tasks=(given,)) == {"allow_code_execution": "yes"}
+    again = plan_task(both, given, toys.BOTH, RunRequest())
+    assert dict(again.settings.options) == {}
+    allowed = plan_task(both, given, toys.BOTH, RunRequest(allow_code_execution=True))
+    assert dict(allowed.settings.options) == {"allow_code_execution": "yes"}
 
 
 def test_no_defaults_say_what_to_give() -> None:

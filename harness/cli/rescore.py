@@ -18,8 +18,13 @@ from harness.results import RunDirectory
 
 @click.command()
 @click.argument("run")
+@click.option(
+    "--allow-code-execution",
+    is_flag=True,
+    help="Let tasks that need it run what the model wrote, confined, on this machine.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def rescore(run: str, as_json: bool) -> int:
+def rescore(run: str, allow_code_execution: bool, as_json: bool) -> int:
     """Grade the saved answers of RUN anew, without a model, and print its tables.
 
     The tasks are those installed now: after a metric was added or a grader mended, every score of
@@ -31,7 +36,12 @@ def rescore(run: str, as_json: bool) -> int:
     for record in directory.read_run().cells:
         if record.status == "failed":
             continue
-        request = RunRequest(shots=record.shots, seed=record.seed, limit=record.limit)
+        request = RunRequest(
+            shots=record.shots,
+            seed=record.seed,
+            limit=record.limit,
+            allow_code_execution=allow_code_execution,
+        )
         kinds = kinds_asked(list(itertools.islice(directory.read_samples(record), 1)))
         try:
             rescore_cell(directory, record, plan_task(registry, record.task, kinds, request))

@@ -68,6 +68,11 @@ class BatchSize(click.ParamType[int | None]):
     show_default=True,
     help="Exit with 4 only when more samples than this have no answer.",
 )
+@click.option(
+    "--allow-code-execution",
+    is_flag=True,
+    help="Let tasks that need it run what the model wrote, confined, on this machine.",
+)
 @click.option("--efficiency", is_flag=True, help="Also print what the answers cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def run(

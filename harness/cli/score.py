@@ -22,15 +22,12 @@ from harness.outputs import (
     score_entities,
     score_lines,
 )
-from harness.plan import PlannedTask, RunRequest, plan_task
+from harness.plan import PERMISSION, PlannedTask, RunRequest, plan_task
 from harness.plugins import Registry, load_registry
 from harness.types import RequestKind
 
 if TYPE_CHECKING:
     from harness.metrics import Report
-
-PERMISSION = "allow_code_execution"
-"""The option of tasks that run what a model wrote."""
 
 
 @click.command()
@@ -128,7 +125,9 @@ def with_permission(registry: Registry, task: str) -> str:
 def _planned(registry: Registry, task: str, path: str, kind: RequestKind) -> PlannedTask:
     escaped = re.sub(r"([\\,{}])", r"\\\1", path)
     text = f"{task},data={escaped}" if path else task
-    return plan_task(registry, text, frozenset({kind}), RunRequest())
+    # Here the option was written on this command line, so it is leave given, not leave recorded.
+    request = RunRequest(allow_code_execution=f"{PERMISSION}=yes" in text)
+    return plan_task(registry, text, frozenset({kind}), request)
 
 
 def _print(outcome: Outcome, hyp: str, as_json: bool) -> None:

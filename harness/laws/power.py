@@ -100,14 +100,16 @@ def _starts(l: Array, z: Array, w: Array) -> Array:  # noqa: E741
     v = inverse * np.exp(-z)
     s0, s1, s2 = v.sum(axis=1)[:, None], v @ x.T, v @ (x**2).T
     t0, t1 = inverse.sum(axis=1)[:, None], inverse @ x.T
-    determinant = np.maximum(s0 * s2 - s1**2, 1e-300)
-    floor = (s2 * t0 - s1 * t1) / determinant
-    scale = (s0 * t1 - s1 * t0) / determinant
-    scale = np.where(floor < 0, t1 / s2, scale)
-    floor = np.maximum(floor, 0.0)
-    bad = scale <= 0
-    objective = -2 * (floor * t0 + scale * t1) + floor**2 * s0 + 2 * floor * scale * s1
-    objective = np.where(bad, np.inf, objective + scale**2 * s2)
+    # Where all sizes look alike to an alpha the determinant vanishes; such starts are refused below.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        determinant = np.maximum(s0 * s2 - s1**2, 1e-300)
+        floor = (s2 * t0 - s1 * t1) / determinant
+        scale = (s0 * t1 - s1 * t0) / determinant
+        scale = np.where(floor < 0, t1 / s2, scale)
+        floor = np.maximum(floor, 0.0)
+        objective = -2 * (floor * t0 + scale * t1) + floor**2 * s0 + 2 * floor * scale * s1
+        objective = objective + scale**2 * s2
+        objective = np.where((scale > 0) & np.isfinite(objective), objective, np.inf)
     best = np.argmin(objective, axis=1)
     rows = np.arange(len(z))
     scale = np.maximum(scale[rows, best], 1e-12)
@@ -146,7 +148,7 @@ def _descend(l: Array, z: Array, w: Array, theta: Array) -> tuple[Array, Array]:
 
 def _evaluate(l: Array, z: Array, w: Array, theta: Array) -> tuple[Array, Array]:  # noqa: E741
     """Fitted errors (R, m) and weighted sums of squared log residuals (R,)."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         value = theta[2][:, None] + np.exp(theta[0][:, None] - theta[1][:, None] * l)
         residual = z - np.log(value)
         total = np.einsum("rm,rm,rm->r", w, residual, residual)
