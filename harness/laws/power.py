@@ -100,7 +100,7 @@ def _starts(l: Array, z: Array, w: Array) -> Array:  # noqa: E741
     v = inverse * np.exp(-z)
     s0, s1, s2 = v.sum(axis=1)[:, None], v @ x.T, v @ (x**2).T
     t0, t1 = inverse.sum(axis=1)[:, None], inverse @ x.T
-    # Where all sizes look alike to an alpha the determinant vanishes; such starts are refused below.
+    # Where all sizes look alike to an alpha the determinant vanishes; such starts are refused.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         determinant = np.maximum(s0 * s2 - s1**2, 1e-300)
         floor = (s2 * t0 - s1 * t1) / determinant
