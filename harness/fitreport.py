@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from harness.laws import Fit
 from harness.laws.choose import Ranking
-from harness.laws.frontier import Allocation
+from harness.laws.frontier import Allocation, IsoFlop
 from harness.laws.records import Estimate, Prediction
 from harness.laws.target import Needed
 from harness.wording import MISSING, short
@@ -77,8 +77,21 @@ def allocation_text(best: Allocation) -> str:
     return f"for {best.compute:.3g} FLOP: {', '.join(parts)}{note}"
 
 
-def ranking_table(title: str, ranking: Ranking) -> str:
-    """How `auto` ranked the laws."""
+def isoflop_text(estimate: IsoFlop | None, warning: str, compute: float) -> str:
+    """What isoFLOP parabolas through the same points say, and how far to trust them."""
+    if estimate is None:
+        return ""
+    size = 10 ** (estimate.size_level + estimate.a * math.log10(compute))
+    data = 10 ** (estimate.data_level + estimate.b * math.log10(compute))
+    told = (
+        f"beside it, isoFLOP parabolas over {len(estimate.budgets)} budgets: N = {short(size)}, "
+        f"D = {short(data)} (N ∝ C^{estimate.a:.3f})"
+    )
+    return f"{told}\n{warning}".rstrip()
+
+
+def ranking_table(title: str, ranking: Ranking, average: Sequence[Prediction] = ()) -> str:
+    """How `auto` ranked the laws, and what those within reach of the best foretell together."""
     rows = [
         [
             score.law,
@@ -92,7 +105,10 @@ def ranking_table(title: str, ranking: Ranking) -> str:
     ]
     header = ["law", "held-out RMSLE", "s.e. behind", "AICc", "origins", "weight in the average"]
     table = tabulate(rows, headers=header, disable_numparse=True)
-    return f"{title}: laws ranked by the largest sizes, held out\n{table}"
+    foretold = [
+        f"Average over the laws within reach at {where(p)}: {prediction_text(p)}" for p in average
+    ]
+    return "\n".join([f"{title}: laws ranked by the largest sizes, held out", table, *foretold])
 
 
 def _digits(value: float) -> str:

@@ -73,5 +73,9 @@ def _text(fits: tuple[Named, ...]) -> str:
         parts.append(fit_report(one.label, one.fit))
     if len(fits) > IN_FULL:
         parts.append(fits_table([(one.label, one.fit) for one in fits]))
-    parts += [ranking_table(one.label, one.ranking) for one in fits if one.ranking is not None]
+    parts += [
+        ranking_table(one.label, one.ranking, one.average)
+        for one in fits
+        if one.ranking is not None
+    ]
     return "\n\n".join(parts)

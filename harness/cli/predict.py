@@ -10,8 +10,8 @@ from harness.cli.common import echo_json
 from harness.cli.sources import Named, fit_options, read_fits
 from harness.codec import SCHEMA
 from harness.errors import DataError, UsageError
-from harness.fitreport import allocation_text, needed_text, prediction_text
-from harness.laws.frontier import Allocation, allocate
+from harness.fitreport import allocation_text, isoflop_text, needed_text, prediction_text
+from harness.laws.frontier import Allocation, allocate, isoflop_beside
 from harness.laws.records import Prediction
 from harness.laws.target import Needed, needed_size, parse_target
 from harness.wording import short
@@ -54,6 +54,8 @@ def predict(
     else:
         for one, answer in answers:
             click.echo(f"{one.label} ({one.fit.law}): {_words(answer, size)}")
+            if compute is not None and (beside := isoflop_text(*isoflop_beside(one.fit), compute)):
+                click.echo(beside)
         for refusal in refusals:
             click.echo(refusal, err=True)
     return 0 if answers else DataError.exit_code

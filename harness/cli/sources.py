@@ -14,6 +14,7 @@ from harness.errors import DataError, PluginError, UsageError, suggestion
 from harness.laws import SERIES_LAWS, Fit
 from harness.laws.bound import Law
 from harness.laws.choose import Ranking
+from harness.laws.records import Prediction
 from harness.laws.registry import collect, find_law
 from harness.laws.table import read_csv
 from harness.laws.tablefit import FitRequest, GroupFit, fit_table
@@ -35,6 +36,7 @@ class Named:
     fit: Fit
     x: tuple[str, ...]
     ranking: Ranking | None = None
+    average: tuple[Prediction, ...] = ()
 
     @property
     def label(self) -> str:
@@ -44,7 +46,10 @@ class Named:
     def to_json(self) -> dict[str, Any]:
         """The fit's entry in ``fit --json``; family and task are always there."""
         names = {"family": None, "task": None} | dict(self.group)
-        ranking = {} if self.ranking is None else {"ranking": self.ranking.to_json()}
+        ranking: dict[str, Any] = {}
+        if self.ranking is not None:
+            average = [{"at": dict(p.at), "value": p.value} for p in self.average]
+            ranking = {"ranking": self.ranking.to_json(), "average": average}
         return names | {"metric": self.metric, "x": list(self.x)} | self.fit.to_json() | ranking
 
 
@@ -124,6 +129,7 @@ def _named(found: GroupFit, request: FitRequest) -> Named:
         fit=found.fit,
         x=request.x or find_law(found.fit.law, (), request.laws).variables,
         ranking=found.ranking,
+        average=found.average,
     )
 
 
