@@ -497,3 +497,19 @@ def test_loading_is_timed_and_a_closed_model_answers_again(made: Path) -> None:
     model.close()
     model.close()
     assert ask(model, [Generate(prompt="a", max_tokens=3)]) == before
+
+
+def test_a_small_model_takes_one_thread_and_gives_the_others_back(made: Path) -> None:
+    import torch
+
+    model = model_at(made)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        answers = model.respond([Generate(prompt="a", max_tokens=3)])
+        next(answers)
+        assert torch.get_num_threads() == 1
+        assert list(answers) == []
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

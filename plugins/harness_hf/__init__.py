@@ -11,6 +11,7 @@ The modules, in the order in which they build on each other:
 ``batching``    which rows are computed together
 ``scoring``     log-likelihoods
 ``generation``  greedy continuation
+``threads``     how many threads a model is worth
 ``model``       the adapter that puts them behind :class:`harness.types.Model`
 
 Nothing here imports torch or transformers before a model's weights are needed.

@@ -12,6 +12,7 @@ from harness_hf.checkpoint import digest, read_tensors
 from harness_hf.counts import count_parameters
 from harness_hf.loading import load, reject_unsupported, resolve_device, resolve_dtype
 from harness_hf.resolve import default_family, default_name, find
+from harness_hf.threads import threads_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -70,10 +71,11 @@ class HFModel:
                 said = f"a causal language model cannot answer a {request.kind} request"
                 yield from ((index, Response(error=said)) for index in indices)
         if scored or generated:
-            for number, response in self._engine.score(scored):
-                yield from ((index, response) for index in wanted[scored[number]])
-            for number, response in self._engine.generate(generated):
-                yield from ((index, response) for index in wanted[generated[number]])
+            with threads_for(self.info.parameters.total, self._device):
+                for number, response in self._engine.score(scored):
+                    yield from ((index, response) for index in wanted[scored[number]])
+                for number, response in self._engine.generate(generated):
+                    yield from ((index, response) for index in wanted[generated[number]])
 
     @property
     def usage(self) -> Usage:
