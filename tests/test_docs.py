@@ -40,7 +40,7 @@ def test_the_readme_prints_two_commands_and_ci_runs_the_second(root: Path) -> No
     readme = (root / "README.md").read_text(encoding="utf-8")
     run, test = BLOCK.findall(readme)[:2]
     assert run.strip().endswith(".venv/bin/harness run")
-    assert test.strip().endswith(".venv/bin/python -m pytest --cov")
+    assert test.strip().endswith(".venv/bin/python -m pytest -n auto")
     script = (root / ".ci" / "run").read_text(encoding="utf-8")
     assert "README.md" in script and "<!-- test command -->" in script
     assert "<!-- test command -->\n```sh\n" + test in readme

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SMALL = 1_000_000
+SMALL = 3_000_000
 """Parameters below which handing work to a second thread costs more than it saves."""
 
 
