@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# Timings decide no test, and a failure found in CI must be found again.
+settings.register_profile("harness", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("harness")
 
 ROOT = Path(__file__).resolve().parent.parent
 

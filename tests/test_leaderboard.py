@@ -7,6 +7,7 @@ import html.parser
 import io
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -330,12 +331,15 @@ def test_the_committed_leaderboard_is_of_the_current_models_and_tasks(root: Path
     text = (root / "results" / "leaderboard.md").read_text(encoding="utf-8")
     tasks = dict(re.findall(r"task:([\w-]+)@([0-9a-f]{16})", text))
     assert set(tasks) == set(made.tasks)
+    # Fingerprints hold the versions of the reference implementations: with other ones installed
+    # they must differ, and only the models can be compared.
+    same_metrics = all(f"version:{version(name)}|" in text for name in ("sacrebleu", "rouge-score"))
     models = {}
     for cell in made.cells:
         models[cell.model.text] = cell.model.build().info.identity
         task = cell.task.build()
         subject = Subject(task=task, name=cell.task.text, plugin=cell.task.spec.plugin)
-        if tasks[cell.task.text] is not None:
+        if tasks[cell.task.text] is not None and same_metrics:
             assert fingerprint(task, draw_samples(subject, None)) == tasks[cell.task.text]
             tasks[cell.task.text] = None  # each task once
     assert models == dict(re.findall(r"^- ([\w-]+): `(sha256:[0-9a-f]+)`$", text, re.MULTILINE))
