@@ -97,6 +97,19 @@ class RunDirectory:
         """The manifest of a run that is here already, or None."""
         return self.read_manifest() if (self.path / "manifest.json").is_file() else None
 
+    def discard_if_empty(self) -> None:
+        """Remove what :meth:`prepare` and the manifest left, if no cell was ever recorded."""
+        folders = [self.path / "cells", self.path / "samples"]
+        if any(folder.is_dir() and any(folder.iterdir()) for folder in folders):
+            return
+        with _saving(self.path):
+            (self.path / "manifest.json").unlink(missing_ok=True)
+            for folder in folders:
+                if folder.is_dir():
+                    folder.rmdir()
+            if not any(self.path.iterdir()):
+                self.path.rmdir()
+
     def write_cell(self, record: CellRecord, samples: Iterable[SampleRecord]) -> None:
         """Write the samples, then the record that vouches for them."""
         lines = (json.dumps(to_json(s), ensure_ascii=False) + "\n" for s in samples)

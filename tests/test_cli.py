@@ -162,6 +162,14 @@ def test_an_unwritable_results_directory_is_exit_4(program: Program) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_run_that_never_began_leaves_nothing_to_show(program: Program) -> None:
+    pytest.importorskip("torch")
+    done = program("run", "-m", "adder-10,nano-1k", "-t", "text:nowhere.txt")
+    assert done.returncode == 4
+    assert not list((program.folder / "results" / "runs").iterdir())
+    assert "There is no run under results/runs" in program("show").stderr
+
+
 def test_a_store_that_is_no_database_is_exit_4(program: Program) -> None:
     (program.folder / "out").mkdir()
     (program.folder / "out" / "responses.sqlite").write_text("no database" * 100)

@@ -101,7 +101,12 @@ def run(
     path = output if output is not None else RESULTS / "runs" / run_name(made)
     directory = RunDirectory(path)
     store = path / STORE if output is not None else RESULTS / STORE
-    failures = _execute(made, registry, directory, store)
+    try:
+        failures = _execute(made, registry, directory, store)
+    except HarnessError:
+        if output is None:  # a command that could not run leaves no run behind to be shown
+            directory.discard_if_empty()
+        raise
     if len(failures) == len(made.cells) and not as_json:
         raise failures[0].error
     code = print_run(directory, as_json=as_json, efficiency=efficiency)
