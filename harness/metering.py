@@ -50,6 +50,7 @@ class Meter:
             peak_host_bytes=_peak_host_bytes(),
             peak_device_bytes=after.peak_device_bytes,
             energy_joules=_difference(self._before.energy_joules, after.energy_joules),
+            device=after.device,
         )
 
 

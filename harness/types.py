@@ -370,12 +370,14 @@ class Usage:
     """What a model spent so far, as far as it knows; a model may have a property ``usage``.
 
     Seconds to load its weights, peak memory of the device in bytes, energy in joules. Values are
-    totals since the model was built; the harness takes differences.
+    totals since the model was built; the harness takes differences. ``device`` names where it
+    computes, such as ``cpu`` or the name of a GPU.
     """
 
     load_seconds: float | None = None
     peak_device_bytes: int | None = None
     energy_joules: float | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -396,6 +398,7 @@ class Efficiency:
     peak_host_bytes: int | None = None
     peak_device_bytes: int | None = None
     energy_joules: float | None = None
+    device: str | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -494,6 +494,7 @@ def test_loading_is_timed_and_a_closed_model_answers_again(made: Path) -> None:
     before = ask(model, [Generate(prompt="a", max_tokens=3)])
     assert model.usage.load_seconds > 0
     assert model.usage.peak_device_bytes is None
+    assert model.usage.device == "cpu"
     model.close()
     model.close()
     assert ask(model, [Generate(prompt="a", max_tokens=3)]) == before

@@ -80,12 +80,24 @@ class HFModel:
     @property
     def usage(self) -> Usage:
         """Seconds to load the weights and settle how to compute; the device's peak memory."""
-        return Usage(load_seconds=self._load_seconds, peak_device_bytes=self._peak_device_bytes())
+        return Usage(
+            load_seconds=self._load_seconds,
+            peak_device_bytes=self._peak_device_bytes(),
+            device=self._device_name() if "_engine" in self.__dict__ else None,
+        )
 
     def close(self) -> None:
         """Let go of the weights and give the device's memory back."""
         if self.__dict__.pop("_engine", None) is not None:
             free_memory()
+
+    def _device_name(self) -> str:
+        """The device, a GPU by its product name."""
+        if not self._device.startswith("cuda"):
+            return self._device
+        import torch
+
+        return str(torch.cuda.get_device_name(self._device))
 
     def _peak_device_bytes(self) -> int | None:
         if "_engine" not in self.__dict__ or not self._device.startswith("cuda"):
