@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import pluggy
 
+from harness.training import TrainerSpec
 from harness.types import CellRecord, ExporterSpec, ImporterSpec, ModelSpec, RunRecord, TaskSpec
 
 PROJECT = "harness"
@@ -36,6 +37,11 @@ def harness_importers() -> Iterable[ImporterSpec]:  # type: ignore[empty-body]
 @hookspec
 def harness_exporters() -> Iterable[ExporterSpec]:  # type: ignore[empty-body]
     """Yield a spec for every format that the plugin writes runs in."""
+
+
+@hookspec
+def harness_trainers() -> Iterable[TrainerSpec]:  # type: ignore[empty-body]
+    """Yield a spec for ``harness finetune`` or ``harness pretrain``, or both."""
 
 
 @hookspec

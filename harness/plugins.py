@@ -22,6 +22,7 @@ import pluggy
 
 from harness import hookspecs
 from harness.errors import PluginError, UsageError, suggestion
+from harness.training import TrainerName, TrainerSpec
 from harness.types import (
     CellRecord,
     ExporterSpec,
@@ -37,9 +38,13 @@ GROUP = "harness"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 KINDS = frozenset(get_args(RequestKind))
 
-LISTINGS = {"importer": "harness import --list", "exporter": "harness export --list"}
+LISTINGS = {
+    "importer": "harness import --list",
+    "exporter": "harness export --list",
+    "trainer": "harness plugins",
+}
 
-SpecT = TypeVar("SpecT", ModelSpec, TaskSpec, ImporterSpec, ExporterSpec)
+SpecT = TypeVar("SpecT", ModelSpec, TaskSpec, ImporterSpec, ExporterSpec, TrainerSpec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,7 @@ class PluginInfo:
     tasks: tuple[str, ...] = ()
     importers: tuple[str, ...] = ()
     exporters: tuple[str, ...] = ()
+    trainers: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -80,6 +86,7 @@ class Registry:
     clashes: Mapping[str, str]
     importers: Mapping[str, Registered[ImporterSpec]] = field(default_factory=dict)
     exporters: Mapping[str, Registered[ExporterSpec]] = field(default_factory=dict)
+    trainers: Mapping[str, Registered[TrainerSpec]] = field(default_factory=dict)
     observers: tuple[tuple[PluginInfo, pluggy.PluginManager], ...] = ()
 
     @property
@@ -113,6 +120,10 @@ class Registry:
     def exporter(self, name: str) -> Registered[ExporterSpec]:
         """The exporter called ``name``; raises UsageError or, for a clash, PluginError."""
         return self._find("exporter", name, self.exporters, self.exporters)
+
+    def trainer(self, name: str) -> Registered[TrainerSpec]:
+        """The trainer behind the command; raises UsageError or, for a clash, PluginError."""
+        return self._find("trainer", name, self.trainers, self.trainers)
 
     def laws(self) -> tuple[tuple[PluginInfo, object], ...]:
         """The scaling laws of all plugins; raises PluginError naming the one that fails."""
@@ -155,7 +166,8 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     tasks, task_clashes = _collect("task", loaded, lambda one: one.tasks)
     importers, importer_clashes = _collect("importer", loaded, lambda one: one.importers)
     exporters, exporter_clashes = _collect("exporter", loaded, lambda one: one.exporters)
-    clashes = model_clashes | task_clashes | importer_clashes | exporter_clashes
+    trainers, trainer_clashes = _collect("trainer", loaded, lambda one: one.trainers)
+    clashes = model_clashes | task_clashes | importer_clashes | exporter_clashes | trainer_clashes
     return Registry(
         plugins=tuple(one.info for one in loaded),
         models=MappingProxyType(models),
@@ -163,6 +175,7 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
         clashes=MappingProxyType(clashes),
         importers=MappingProxyType(importers),
         exporters=MappingProxyType(exporters),
+        trainers=MappingProxyType(trainers),
         observers=tuple((one.info, one.manager) for one in loaded if one.manager is not None),
     )
 
@@ -192,6 +205,7 @@ class _Loaded:
     tasks: tuple[TaskSpec, ...] = ()
     importers: tuple[ImporterSpec, ...] = ()
     exporters: tuple[ExporterSpec, ...] = ()
+    trainers: tuple[TrainerSpec, ...] = ()
 
 
 def _order(point: EntryPoint) -> tuple[str, str, str]:
@@ -224,6 +238,7 @@ def _load(point: EntryPoint) -> _Loaded:
             tasks = _specs("harness_tasks", manager.hook.harness_tasks, TaskSpec)
             importers = _specs("harness_importers", manager.hook.harness_importers, ImporterSpec)
             exporters = _specs("harness_exporters", manager.hook.harness_exporters, ExporterSpec)
+            trainers = _specs("harness_trainers", manager.hook.harness_trainers, TrainerSpec)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a stranger's import raises, SystemExit included
@@ -235,12 +250,14 @@ def _load(point: EntryPoint) -> _Loaded:
             tasks=tuple(spec.name for spec in tasks),
             importers=tuple(spec.name for spec in importers),
             exporters=tuple(spec.name for spec in exporters),
+            trainers=tuple(spec.name for spec in trainers),
         ),
         manager=manager,
         models=models,
         tasks=tasks,
         importers=importers,
         exporters=exporters,
+        trainers=trainers,
     )
 
 
@@ -300,7 +317,9 @@ def _specs(hook: str, call: pluggy.HookCaller, kind: type[SpecT]) -> tuple[SpecT
     return tuple(sorted(specs, key=lambda spec: spec.name))
 
 
-def _spec_problem(spec: ModelSpec | TaskSpec | ImporterSpec | ExporterSpec) -> str | None:
+def _spec_problem(
+    spec: ModelSpec | TaskSpec | ImporterSpec | ExporterSpec | TrainerSpec,
+) -> str | None:
     """What would make planning fail later, far from the plugin that is to blame."""
     family = spec.family if isinstance(spec, ModelSpec) else ""
     for noun, name in (("name", spec.name), ("family", family or spec.name)):
@@ -315,6 +334,9 @@ def _spec_problem(spec: ModelSpec | TaskSpec | ImporterSpec | ExporterSpec) -> s
         return None if callable(spec.write) else f"'{spec.name}' whose write cannot be called"
     if not callable(spec.build):
         return f"'{spec.name}' with build={spec.build!r}, which cannot be called"
+    if isinstance(spec, TrainerSpec):
+        known = get_args(TrainerName)
+        return None if spec.name in known else f"'{spec.name}', which is none of {known}"
     if isinstance(spec, ModelSpec) and not _are_kinds(spec.kinds):
         return f"'{spec.name}' with kinds={spec.kinds!r}; kinds are {_kinds_example()}"
     if isinstance(spec, TaskSpec):

@@ -12,7 +12,7 @@ import pytest
 
 LAYERS = [
     {"errors", "types", "wording"},
-    {"rendering", "metering", "sizes", "reading"},
+    {"rendering", "metering", "sizes", "reading", "training"},
     {"hookspecs", "codec", "names", "fetching"},
     {"plugins"},
     {"plan"},

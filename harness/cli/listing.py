@@ -107,10 +107,21 @@ def plugins(as_json: bool) -> None:
             len(info.tasks),
             len(info.importers),
             len(info.exporters),
+            len(info.trainers),
         ]
         for info in registry.plugins
     ]
-    header = ["plugin", "module", "from", "state", "models", "tasks", "importers", "exporters"]
+    header = [
+        "plugin",
+        "module",
+        "from",
+        "state",
+        "models",
+        "tasks",
+        "importers",
+        "exporters",
+        "trainers",
+    ]
     click.echo(tabulate(rows, headers=header, disable_numparse=True))
     _echo_trouble(registry)
 
@@ -210,4 +221,5 @@ def _plugin(info: PluginInfo) -> dict[str, object]:
         "tasks": list(info.tasks),
         "importers": list(info.importers),
         "exporters": list(info.exporters),
+        "trainers": list(info.trainers),
     }
