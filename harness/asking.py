@@ -11,7 +11,16 @@ from harness.errors import HarnessError, PluginError
 from harness.metering import Meter
 from harness.plugins import PluginInfo
 from harness.store import ResponseStore, key_of
-from harness.types import Efficiency, Generate, Loglikelihood, Model, Request, Response, Tag
+from harness.types import (
+    Classify,
+    Efficiency,
+    Generate,
+    Loglikelihood,
+    Model,
+    Request,
+    Response,
+    Tag,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +146,13 @@ def _unfit(position: int, response: Response, request: Request) -> str | None:
         case Tag() if response.tags is None or len(response.tags) != len(request.tokens):
             given = "no tags" if response.tags is None else f"{len(response.tags)} tags"
             return f"it gave {given} for the {len(request.tokens)} tokens of request {position}"
+        case Classify() if len(response.logprobs or ()) != len(request.labels) or not all(
+            map(math.isfinite, response.logprobs or ())
+        ):
+            return (
+                f"it gave the logprobs {response.logprobs} for the {len(request.labels)} labels of "
+                f"request {position}, not a finite number each"
+            )
     return None
 
 

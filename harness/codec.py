@@ -15,17 +15,22 @@ from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from harness.errors import DataError
-from harness.types import JSON, Generate, Loglikelihood, Tag
+from harness.types import JSON, Classify, Generate, Loglikelihood, Tag
 
 SCHEMA = 1
 T = TypeVar("T")
-KINDS: Mapping[str, type] = {cls.kind: cls for cls in (Generate, Loglikelihood, Tag)}
+_ALWAYS = object()
+KINDS: Mapping[str, type] = {cls.kind: cls for cls in (Generate, Loglikelihood, Tag, Classify)}
 
 
 def to_json(value: object) -> JSON:
     """Plain JSON for a record, a tuple, a mapping or a plain value; NaN and infinities as null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {
+            name: to_json(content)
+            for name, default in _said(type(value))
+            if (content := getattr(value, name)) is not default and content != default
+        }
         kind = getattr(value, "kind", None)
         return {"kind": kind, **fields} if kind in KINDS else fields
     if isinstance(value, Mapping):
@@ -125,6 +130,15 @@ def _read_record(cls: Any, data: JSON) -> Any:
 def _hints(cls: Any) -> dict[str, Any]:
     names = {field.name for field in dataclasses.fields(cls)}
     return {name: hint for name, hint in get_type_hints(cls).items() if name in names}
+
+
+@cache
+def _said(cls: Any) -> tuple[tuple[str, object], ...]:
+    """Fields with the value that is not written; an object of no use for those always written."""
+    return tuple(
+        (f.name, f.default if f.metadata.get("unsaid") else _ALWAYS)
+        for f in dataclasses.fields(cls)
+    )
 
 
 @cache

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
-from harness.types import Generate, Loglikelihood, Request, Response, Sample, SampleRecord, Tag
+from harness.types import (
+    Classify,
+    Generate,
+    Loglikelihood,
+    Request,
+    Response,
+    Sample,
+    SampleRecord,
+    Tag,
+)
 
 BAR = "│ "
+LOST: Mapping[str, str] = MappingProxyType({"start": "beginning", "middle": "middle", "end": "end"})
 
 
 def render_sample(sample: Sample) -> str:
@@ -24,7 +35,7 @@ def render_record(record: SampleRecord) -> str:
     lines = [_heading(record.id, record.group)]
     for request, response in zip(record.requests, record.responses, strict=True):
         lines += _request(request)
-        lines += _response(response)
+        lines += _response(response, LOST[getattr(request, "cut", "start")])
     lines += _reference(record.reference)
     if record.unparseable:
         lines.append("unparseable: the answer could not be read as an answer")
@@ -50,11 +61,18 @@ def _request(request: Request) -> Iterator[str]:
                 yield "the continuation:"
             yield from _text(request.continuation)
         case Tag():
-            yield "tag; the tokens:"
+            types = f", looking for {', '.join(request.types)}" if request.types else ""
+            yield f"tag{types}; the tokens:"
             yield from _text(" ".join(request.tokens))
+        case Classify():
+            yield f"classify as {' | '.join(names[0] for names in request.labels)}; the text:"
+            yield from _text(request.texts[0])
+            for text in request.texts[1:]:
+                yield "the text beside it:"
+                yield from _text(text)
 
 
-def _response(response: Response) -> Iterator[str]:
+def _response(response: Response, lost: str) -> Iterator[str]:
     if response.error is not None:
         yield f"no answer: {response.error}"
         return
@@ -62,7 +80,7 @@ def _response(response: Response) -> Iterator[str]:
         name
         for name, present in (
             ("cut at the token limit", response.truncated),
-            ("the prompt lost its beginning", response.prompt_truncated),
+            (f"the prompt lost its {lost}", response.prompt_truncated),
         )
         if present
     ]
@@ -75,6 +93,8 @@ def _response(response: Response) -> Iterator[str]:
         yield f"the answer{remark}: {response.logprob:.4f} nats{tokens}"
     if response.tags is not None:
         yield f"the answer{remark}: {' '.join(response.tags)}"
+    if response.logprobs is not None:
+        yield f"the answer{remark}: {' '.join(f'{one:.4f}' for one in response.logprobs)} nats"
 
 
 def _reference(reference: object) -> Iterator[str]:

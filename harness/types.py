@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
-RequestKind: TypeAlias = Literal["generate", "loglikelihood", "tag"]
+RequestKind: TypeAlias = Literal["generate", "loglikelihood", "tag", "classify"]
 """What can be asked of a model."""
 
 Stats: TypeAlias = tuple[float, ...]
@@ -26,6 +26,13 @@ JSON: TypeAlias = Any
 
 ADDED: Mapping[str, bool] = MappingProxyType({"added": True})
 """Marks a field that files written before it existed lack; they are read with its default."""
+
+UNSAID: Mapping[str, bool] = MappingProxyType({"added": True, "unsaid": True})
+"""Marks a field that is written only where it is not its default, so that what was stored before
+the field existed is still found."""
+
+Cut: TypeAlias = Literal["start", "middle", "end"]
+"""Which part of a prompt is lost when it is longer than the model's context."""
 
 
 def _nothing() -> Mapping[str, str]:
@@ -39,13 +46,15 @@ def _nothing() -> Mapping[str, str]:
 class Generate:
     """Continue ``prompt`` greedily, at most ``max_tokens`` tokens, up to the first stop string.
 
-    The stop string itself is not part of the answer; an end-of-text token ends it too.
+    The stop string itself is not part of the answer; an end-of-text token ends it too. A prompt
+    longer than the model's context loses the part that ``cut`` names.
     """
 
     kind: ClassVar[RequestKind] = "generate"
     prompt: str
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
+    cut: Cut = field(default="start", metadata=UNSAID)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,23 +62,42 @@ class Loglikelihood:
     """How probable is ``continuation`` after ``context``?
 
     An empty ``context`` means: from the beginning of a text (after the BOS token). A continuation
-    longer than the model's context window is scored in consecutive windows.
+    longer than the model's context window is scored in consecutive windows. A context that is too
+    long loses the part that ``cut`` names.
     """
 
     kind: ClassVar[RequestKind] = "loglikelihood"
     context: str
     continuation: str
+    cut: Cut = field(default="start", metadata=UNSAID)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tag:
-    """Give each of ``tokens`` a tag, such as ``B-PER`` or ``O``."""
+    """Give each of ``tokens`` a tag, such as ``B-PER`` or ``O``.
+
+    ``types`` are the types of entities that are looked for; empty: whatever the model knows.
+    """
 
     kind: ClassVar[RequestKind] = "tag"
     tokens: tuple[str, ...]
+    types: tuple[str, ...] = field(default=(), metadata=UNSAID)
 
 
-Request: TypeAlias = Generate | Loglikelihood | Tag
+@dataclass(frozen=True, kw_only=True)
+class Classify:
+    """How probable is each label of ``texts``: one text, or a pair?
+
+    A label is a tuple of names for the same thing, the usual one first; a classifier's own label
+    is matched with any of them, without regard to case.
+    """
+
+    kind: ClassVar[RequestKind] = "classify"
+    texts: tuple[str, ...]
+    labels: tuple[tuple[str, ...], ...]
+
+
+Request: TypeAlias = Generate | Loglikelihood | Tag | Classify
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +113,14 @@ class Response:
         whether every token of the continuation was the most probable one, for ``loglikelihood``
     tags
         one tag per token, for ``tag``
+    logprobs
+        natural logarithm of each label's probability, in the request's order, for ``classify``
     prompt_tokens, tokens
         how many tokens were read and how many were generated or scored, where known
     truncated
         the answer was cut by ``max_tokens``, not ended by the model or a stop string
     prompt_truncated
-        the prompt was longer than the model's context and lost its beginning
+        the prompt was longer than the model's context and lost the part that its request names
     error
         why there is no answer; the other fields are then meaningless
     """
@@ -104,6 +134,24 @@ class Response:
     truncated: bool = False
     prompt_truncated: bool = False
     error: str | None = None
+    logprobs: tuple[float, ...] | None = field(default=None, metadata=UNSAID)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What a model reads in one pass for a request, token by token.
+
+    ``pieces`` are the tokens' texts, one for each of ``ids``. The last ``scored`` of them are
+    scored. ``cut`` tokens of the prompt were left out before the piece number ``at``. ``role``
+    says which part of the model reads them, where it has several.
+    """
+
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+    scored: int = 0
+    cut: int = 0
+    at: int = 0
+    role: str = ""
 
 
 # --- models ---------------------------------------------------------------------------------------
@@ -154,6 +202,18 @@ class Model(Protocol):
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Yield ``(index, response)`` for every index exactly once, in any order, each as soon
         as it is known: the harness stores each at once."""
+        ...
+
+
+@runtime_checkable
+class TokenView(Protocol):
+    """What a model may have besides: the tokens that it reads."""
+
+    def tokens(self, request: Request) -> tuple[Sent, ...]:
+        """What is read for ``request``, pass by pass, without loading weights.
+
+        Raises HarnessError where the request cannot be put to the model.
+        """
         ...
 
 

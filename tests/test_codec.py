@@ -10,6 +10,7 @@ from harness.codec import from_json, to_json
 from harness.errors import DataError
 from harness.types import (
     CellRecord,
+    Classify,
     Generate,
     Loglikelihood,
     Metric,
@@ -24,13 +25,17 @@ from harness.types import (
 requests = st.one_of(
     st.builds(Generate, prompt=st.text(), max_tokens=st.integers(1, 9), stop=st.just(("\n",))),
     st.builds(Loglikelihood, context=st.text(), continuation=st.text()),
+    st.builds(Loglikelihood, context=st.text(), continuation=st.text(), cut=st.just("end")),
     st.builds(Tag, tokens=st.lists(st.text()).map(tuple)),
+    st.builds(Tag, tokens=st.just(("a",)), types=st.lists(st.text()).map(tuple)),
+    st.builds(Classify, texts=st.just(("a", "b")), labels=st.just((("no", "0"), ("yes",)))),
 )
 responses = st.builds(
     Response,
     text=st.none() | st.text(),
     logprob=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     tags=st.none() | st.lists(st.text()).map(tuple),
+    logprobs=st.none() | st.lists(st.floats(-9, 0)).map(tuple),
     truncated=st.booleans(),
 )
 samples = st.builds(
@@ -92,3 +97,10 @@ def test_a_wrong_type_and_a_wrong_word_are_refused() -> None:
 
 def test_what_is_not_finite_becomes_null() -> None:
     assert to_json((float("nan"), float("inf"), 1.0)) == [None, None, 1.0]
+
+
+def test_what_is_at_its_default_and_came_later_is_not_written() -> None:
+    assert to_json(Tag(tokens=("a",))) == {"kind": "tag", "tokens": ["a"]}
+    assert to_json(Tag(tokens=("a",), types=("PER",)))["types"] == ["PER"]
+    assert "logprobs" not in to_json(Response(text="a"))
+    assert "tags" in to_json(Response(text="a"))

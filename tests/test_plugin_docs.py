@@ -135,6 +135,7 @@ def test_block_of_observers_takes_real_records(
         types.Generate,
         types.Loglikelihood,
         types.Tag,
+        types.Classify,
         types.Response,
         types.Parameters,
         types.ModelInfo,

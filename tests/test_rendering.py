@@ -1,7 +1,15 @@
 from __future__ import annotations
 
 from harness.rendering import render_record, render_sample
-from harness.types import Generate, Loglikelihood, Response, Sample, SampleRecord, Tag
+from harness.types import (
+    Classify,
+    Generate,
+    Loglikelihood,
+    Response,
+    Sample,
+    SampleRecord,
+    Tag,
+)
 
 
 def test_edges_and_hidden_characters_can_be_seen() -> None:
@@ -19,7 +27,8 @@ def test_every_kind_of_answer_is_shown() -> None:
             Loglikelihood(context="a", continuation="b"),
             Tag(tokens=("x", "y")),
             Generate(prompt="p"),
-            Generate(prompt="q"),
+            Generate(prompt="q", cut="end"),
+            Classify(texts=("x", "y"), labels=(("no", "0"), ("yes",))),
         ),
         responses=(
             Response(logprob=-1.5, tokens=2),
@@ -27,6 +36,7 @@ def test_every_kind_of_answer_is_shown() -> None:
             Response(tags=("O", "B-PER")),
             Response(text="cut", truncated=True),
             Response(error="overheated"),
+            Response(logprobs=(-0.5, -1.0), prompt_truncated=True),
         ),
         reference={"a": [1]},
         stats={"acc": (1.0, 2.5)},
@@ -39,6 +49,8 @@ def test_every_kind_of_answer_is_shown() -> None:
     assert "the answer: O B-PER" in lines
     assert "the answer (cut at the token limit):" in lines
     assert "no answer: overheated" in lines
+    assert "classify as no | yes; the text:" in lines
+    assert "the answer (the prompt lost its beginning): -0.5000 -1.0000 nats" in lines
     assert '│ {"a": [1]}' in lines
     assert "statistics of acc: 1 2.5" in lines
     assert any(line.startswith("unparseable") for line in lines)

@@ -18,6 +18,7 @@ from harness.codec import to_json
 from harness.results import RunDirectory
 from harness.types import (
     CellRecord,
+    Classify,
     Generate,
     Loglikelihood,
     Metric,
@@ -93,6 +94,8 @@ def _requests(requests: Iterable[Request]) -> list[list[str]]:
                 rows.append(["generate", _cut(prompt)])
             case Loglikelihood(context=context, continuation=continuation):
                 rows.append(["loglikelihood", _cut(context), _cut(continuation)])
+            case Classify(texts=texts):
+                rows.append(["classify", *map(_cut, texts)])
             case _:
                 rows.append(["tag", _cut(" ".join(request.tokens))])
     return rows
@@ -116,6 +119,8 @@ def _answer(response: Response) -> list[Any]:
         return ["t", _cut(response.text)]
     if response.tags is not None:
         return ["g", _cut(" ".join(response.tags))]
+    if response.logprobs is not None:
+        return ["n", " ".join(f"{one:.4f}" for one in response.logprobs) + " nats"]
     if response.logprob is None:
         return ["e", "no answer is kept"]
     tokens = f" over {response.tokens} tokens" if response.tokens is not None else ""

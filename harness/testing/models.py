@@ -10,6 +10,7 @@ from functools import cached_property
 from harness.plan import PlannedModel
 from harness.testing.results import CheckFailed, round_trip
 from harness.types import (
+    Classify,
     Generate,
     Loglikelihood,
     Model,
@@ -24,6 +25,8 @@ PROMPTS = ("Once upon a time", "x", "1 + 1 =", "The capital of Österreich is", 
 STOP = Generate(prompt="One two three four, one two", max_tokens=24, stop=(" ", "\n", "e"))
 PAIRS = (("", "Once upon a time"), ("Once upon", " a time"), ("1 + 1 =", " 2"), ("Zu", "ß\n問"))
 SENTENCES = (("Ada", "Lovelace", "went", "to", "Paris", "."), ("x",), ("東京", "…", "a b"))
+TEXTS = (("A film that never ends.",), ("x",), ("Ada sleeps.", "Ada is awake."), ("東京…",))
+LABELS = (("no", "LABEL_0"), ("yes", "LABEL_1"))
 TOLERANCE = 1e-3
 """How far apart two log-probabilities of the same text may be, in nats (float32, any batch)."""
 
@@ -51,6 +54,7 @@ class ModelSubject:
             "generate": [*(Generate(prompt=text, max_tokens=8) for text in PROMPTS), STOP],
             "loglikelihood": [Loglikelihood(context=c, continuation=t) for c, t in PAIRS],
             "tag": [Tag(tokens=tokens) for tokens in SENTENCES],
+            "classify": [Classify(texts=texts, labels=LABELS) for texts in TEXTS],
         }
         kinds = sorted(self.planned.spec.spec.kinds)
         most = max(len(requests) for requests in by_kind.values())
@@ -176,7 +180,8 @@ def check_every_request_is_answered_once(subject: ModelSubject) -> None:
 
 
 def check_answers_have_their_fields(subject: ModelSubject) -> None:
-    """Text for generate, a log-probability for loglikelihood, as many tags as tokens for tag."""
+    """Text for generate, a log-probability for loglikelihood, as many tags as tokens for tag,
+    a log-probability for each label for classify."""
     for request, answer in zip(subject.requests, subject.answers, strict=True):
         problem = f"Response.error: {answer.error}" if answer.error else _problem(request, answer)
         if problem:
@@ -238,12 +243,19 @@ def _problem(request: Request, answer: Response) -> str | None:
                 return f"tags is {tags!r}; it must be a tuple of str"
             if len(tags) != len(request.tokens):
                 return f"{len(tags)} tags for {len(request.tokens)} tokens; give each token one"
+        case Classify():
+            logprobs = answer.logprobs
+            if not isinstance(logprobs, tuple) or len(logprobs) != len(request.labels):
+                return f"logprobs is {logprobs!r}; it must be {len(request.labels)} floats"
+            if not all(math.isfinite(one) and one <= TOLERANCE for one in logprobs):
+                return f"logprobs is {logprobs!r}; each must be a finite float of at most 0"
     return None
 
 
 def _same(subject: ModelSubject, again: Sequence[Response], how: str) -> None:
     for request, one, other in zip(subject.requests, subject.answers, again, strict=True):
-        if (one.text, one.tags) != (other.text, other.tags) or _apart(one.logprob, other.logprob):
+        different = (one.text, one.tags) != (other.text, other.tags)
+        if different or _apart(one.logprob, other.logprob) or _all_apart(one, other):
             raise CheckFailed(
                 f"{subject.label} answers differently {how}: {request!r:.120}\n"
                 f"{_said(one)} became {_said(other)}.\n"
@@ -257,7 +269,13 @@ def _apart(one: float | None, other: float | None) -> bool:
     return not math.isclose(one, other, rel_tol=1e-5, abs_tol=TOLERANCE)
 
 
+def _all_apart(one: Response, other: Response) -> bool:
+    """Whether the labels' log-probabilities differ anywhere."""
+    several, others = one.logprobs or (), other.logprobs or ()
+    return len(several) != len(others) or any(map(_apart, several, others))
+
+
 def _said(answer: Response) -> str:
-    fields = ("error", "text", "logprob", "tags")
+    fields = ("error", "text", "logprob", "tags", "logprobs")
     said = [f"{f}={getattr(answer, f)!r:.60}" for f in fields if getattr(answer, f) is not None]
     return ", ".join(said) or "an empty answer"

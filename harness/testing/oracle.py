@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.testing.results import CheckFailed
-from harness.types import JSON, Generate, Loglikelihood, Request, Response, Sample, Tag, Task
+from harness.types import (
+    JSON,
+    Classify,
+    Generate,
+    Loglikelihood,
+    Request,
+    Response,
+    Sample,
+    Tag,
+    Task,
+)
 
 IMPROBABLE = -50.0
 HOSTILE_TEXTS = (
@@ -82,6 +92,8 @@ def _empty(request: Request) -> Response:
             return Response(logprob=IMPROBABLE, greedy=False)
         case Tag():
             return Response(tags=("O",) * len(request.tokens))
+        case Classify():
+            return Response(logprobs=(IMPROBABLE,) * len(request.labels))
 
 
 def _hostile(request: Request, turn: int) -> Response:
@@ -93,3 +105,8 @@ def _hostile(request: Request, turn: int) -> Response:
         case Tag():
             several = range(turn, turn + len(request.tokens))
             return Response(tags=tuple(HOSTILE_TAGS[i % len(HOSTILE_TAGS)] for i in several))
+        case Classify():
+            several = range(turn, turn + len(request.labels))
+            return Response(
+                logprobs=tuple(HOSTILE_LOGPROBS[i % len(HOSTILE_LOGPROBS)] for i in several)
+            )

@@ -137,7 +137,7 @@ function describe() {
   if (row.marks) parts.push(element('p', { class: 'warning', text: [...row.marks].map((letter) => MARKS[letter]).join(', ') }));
   requests.forEach(([kind, ...texts], i) => {
     const which = requests.length > 1 ? ` ${i + 1} of ${requests.length}` : '';
-    const words = { generate: 'Prompt', loglikelihood: 'How probable is the last text after the first?', tag: 'Tokens to tag' }[kind];
+    const words = { generate: 'Prompt', loglikelihood: 'How probable is the last text after the first?', tag: 'Tokens to tag', classify: 'Text to classify' }[kind];
     parts.push(element('h4', { text: `${words}${which}` }), ...texts.map((text) => element('pre', { text: text || '(empty)' })));
   });
   parts.push(element('h4', { text: references.length > 1 ? 'References' : 'Reference' }), ...references.map((text) => element('pre', { text })));
