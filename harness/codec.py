@@ -10,8 +10,8 @@ import dataclasses
 import json
 import math
 import types
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from harness.errors import DataError
@@ -25,14 +25,21 @@ KINDS: Mapping[str, type] = {cls.kind: cls for cls in (Generate, Loglikelihood, 
 
 def to_json(value: object) -> JSON:
     """Plain JSON for a record, a tuple, a mapping or a plain value; NaN and infinities as null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else None  # type: ignore[arg-type]
+    if kind is tuple or kind is list:
+        return [to_json(item) for item in value]  # type: ignore[attr-defined]
+    if dataclasses.is_dataclass(kind):
+        plain = {
             name: to_json(content)
-            for name, default in _said(type(value))
+            for name, default in _said(kind)
             if (content := getattr(value, name)) is not default and content != default
         }
-        kind = getattr(value, "kind", None)
-        return {"kind": kind, **fields} if kind in KINDS else fields
+        tag = getattr(value, "kind", None)
+        return {"kind": tag, **plain} if tag in KINDS else plain
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -74,62 +81,113 @@ def flaw(record: object) -> str | None:
 
 
 def _read(hint: Any, data: JSON) -> Any:
-    if hint is Any:
-        return data
+    return _reader(hint)(data)
+
+
+@cache
+def _reader(hint: Any) -> Callable[[JSON], Any]:
+    """What reads a value of the type ``hint``: worked out once, as files hold many of a kind."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return _same
     if origin in (Union, types.UnionType):
-        return _read_union(arguments, data)
+        return _union_reader(arguments)
     if origin is Literal:
-        if data not in arguments:
-            raise ValueError(f"{data!r} is none of {arguments}")
-        return data
+        return partial(_chosen, arguments)
     if origin is tuple:
-        if not isinstance(data, list):
-            raise TypeError(f"a list was expected, not {type(data).__name__}")
-        if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return tuple(_read(arguments[0], item) for item in data)
-        return tuple(_read(h, item) for h, item in zip(arguments, data, strict=True))
+        return _tuple_reader(arguments)
     if origin is not None and issubclass(origin, Mapping):
-        return types.MappingProxyType({k: _read(arguments[1], v) for k, v in data.items()})
+        return _mapping_reader(arguments[1])
     if dataclasses.is_dataclass(hint):
-        return _read_record(hint, data)
-    if hint is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
-    if hint is float and data is None:
+        return _record_reader(hint)
+    return _float if hint is float else partial(_plain, hint)
+
+
+def _same(data: JSON) -> JSON:
+    return data
+
+
+def _chosen(known: tuple[Any, ...], data: JSON) -> Any:
+    if data not in known:
+        raise ValueError(f"{data!r} is none of {known}")
+    return data
+
+
+def _float(data: JSON) -> float:
+    """A number; null stands for NaN."""
+    if type(data) is float:
+        return data
+    if data is None:
         return math.nan
+    if isinstance(data, (int, float)) and not isinstance(data, bool):
+        return float(data)
+    raise TypeError(f"float was expected, not {data!r}")
+
+
+def _plain(hint: type, data: JSON) -> Any:
+    if type(data) is hint:
+        return data
     if not isinstance(data, hint) or (hint is int and isinstance(data, bool)):
         raise TypeError(f"{hint.__name__} was expected, not {data!r}")
     return data
 
 
-def _read_union(arguments: tuple[Any, ...], data: JSON) -> Any:
-    if data is None and type(None) in arguments:
-        return None
-    if isinstance(data, dict) and data.get("kind") in KINDS:
-        return _read_record(KINDS[data["kind"]], {k: v for k, v in data.items() if k != "kind"})
-    options = [hint for hint in arguments if hint is not type(None)]
-    if len(options) != 1:
-        raise TypeError(f"{data!r} does not say which kind of record it is")
-    return _read(options[0], data)
+def _tuple_reader(arguments: tuple[Any, ...]) -> Callable[[JSON], tuple[Any, ...]]:
+    endless = len(arguments) == 2 and arguments[1] is Ellipsis
+    items = [_reader(hint) for hint in arguments[: 1 if endless else None]]
+
+    def read(data: JSON) -> tuple[Any, ...]:
+        if not isinstance(data, list):
+            raise TypeError(f"a list was expected, not {type(data).__name__}")
+        if endless:
+            return tuple(map(items[0], data))
+        return tuple(item(one) for item, one in zip(items, data, strict=True))
+
+    return read
 
 
-def _read_record(cls: Any, data: JSON) -> Any:
-    if not isinstance(data, dict):
-        raise TypeError(f"an object was expected, not {type(data).__name__}")
-    hints = _hints(cls)
-    unknown = sorted(set(data) - set(hints))
-    if unknown:
-        raise ValueError(f"unknown field '{unknown[0]}'")
-    missing = sorted(set(hints) - set(data) - _added(cls))
-    if missing:
-        raise ValueError(f"missing field '{missing[0]}'")
-    return cls(**{name: _read(hint, data[name]) for name, hint in hints.items() if name in data})
+def _mapping_reader(hint: Any) -> Callable[[JSON], Mapping[str, Any]]:
+    item = _reader(hint)
+    return lambda data: types.MappingProxyType({key: item(one) for key, one in data.items()})
+
+
+def _union_reader(arguments: tuple[Any, ...]) -> Callable[[JSON], Any]:
+    options = [_reader(hint) for hint in arguments if hint is not type(None)]
+    optional = len(options) < len(arguments)
+
+    def read(data: JSON) -> Any:
+        if data is None and optional:
+            return None
+        if isinstance(data, dict) and data.get("kind") in KINDS:
+            record = _reader(KINDS[data["kind"]])
+            return record({name: one for name, one in data.items() if name != "kind"})
+        if len(options) != 1:
+            raise TypeError(f"{data!r} does not say which kind of record it is")
+        return options[0](data)
+
+    return read
+
+
+def _record_reader(cls: Any) -> Callable[[JSON], Any]:
+    hints = get_type_hints(cls)
+    fields = {name: _reader(hints[name]) for name in _names(cls)}
+    needed = frozenset(fields) - _added(cls)
+
+    def read(data: JSON) -> Any:
+        if not isinstance(data, dict):
+            raise TypeError(f"an object was expected, not {type(data).__name__}")
+        if not fields.keys() >= data.keys():
+            raise ValueError(f"unknown field '{min(data.keys() - fields.keys())}'")
+        if not needed <= data.keys():
+            raise ValueError(f"missing field '{min(needed - data.keys())}'")
+        return cls(**{name: fields[name](one) for name, one in data.items()})
+
+    return read
 
 
 @cache
-def _hints(cls: Any) -> dict[str, Any]:
-    names = {field.name for field in dataclasses.fields(cls)}
-    return {name: hint for name, hint in get_type_hints(cls).items() if name in names}
+def _names(cls: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
 
 
 @cache
@@ -141,7 +199,6 @@ def _said(cls: Any) -> tuple[tuple[str, object], ...]:
     )
 
 
-@cache
 def _added(cls: Any) -> frozenset[str]:
     """Fields that files of the same schema may lack, since they came later."""
     return frozenset(f.name for f in dataclasses.fields(cls) if f.metadata.get("added"))
