@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeAlias
 
-from harness.types import Task
+from harness.types import RequestKind, Task
 
 TrainerName: TypeAlias = Literal["finetune", "pretrain"]
 Method: TypeAlias = Literal["full", "lora", "adalora", "adapter", "prefix", "head"]
@@ -25,11 +25,22 @@ def _nothing() -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Start:
+    """A checkpoint to start from: its folder, what it is called and the family it belongs to."""
+
+    folder: Path
+    name: str
+    family: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FinetuneRequest:
     """Every model × method × share × seed is one cell of the sweep.
 
     models
-        checkpoint folders, or ids of the hub, without a scheme
+        the checkpoints to start from
+    kind
+        what the finished models will be asked: ``tag``, ``classify`` or ``generate``
     train, validation
         tasks over the labelled texts; their requests and right answers are the examples.
         Without ``validation`` a tenth of the training texts is kept back for it.
@@ -47,7 +58,8 @@ class FinetuneRequest:
         epochs without a better validation score before training stops; 0: never
     """
 
-    models: tuple[str, ...]
+    models: tuple[Start, ...]
+    kind: RequestKind
     task: str
     train: Task
     output: Path
