@@ -132,8 +132,8 @@ def test_lean_passes_are_used_where_they_are_known(tmp_path: Path) -> None:
         ("llama", "LeanNetwork"),
         ("gpt_neox", "LeanNetwork"),
         ("qwen2", "LeanNetwork"),
-        ("mistral_window", "TransformersNetwork"),
-        ("gpt2", "TransformersNetwork"),
+        ("mistral_window", "ModuleNetwork"),
+        ("gpt2", "ModuleNetwork"),
     ):
         write_checkpoint(tmp_path / architecture, architecture)
         engine = model_at(tmp_path / architecture)._engine  # type: ignore[attr-defined]
@@ -157,4 +157,4 @@ def test_a_lean_pass_that_differs_is_not_used(
     write_checkpoint(tmp_path)
     monkeypatch.setattr(harness_hf.parts.Layer, "scale", 0.5)  # as if scores were scaled oddly
     engine = model_at(tmp_path)._engine  # type: ignore[attr-defined]
-    assert type(engine.network).__name__ == "TransformersNetwork"
+    assert type(engine.network).__name__ == "ModuleNetwork"

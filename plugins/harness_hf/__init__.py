@@ -7,7 +7,12 @@ The modules, in the order in which they build on each other:
 ``counts``      parameter counts, from headers alone
 ``loading``     device, dtype, weights and tokenizer
 ``tokens``      text to token ids and back, boundaries, windows, stop strings
-``network``     one forward call over token ids, logits only where they are needed
+``logits``      logits of chosen positions, and what is read off them
+``network``     the three calls that scoring and generation need of a causal model
+``modules``     these by transformers' own modules
+``parts``       the weights of known decoders, taken out of those modules
+``lean``        the three calls with less overhead, for these
+``probe``       which of the two a model can be run by, found out before use
 ``batching``    which rows are computed together
 ``scoring``     log-likelihoods
 ``generation``  greedy continuation

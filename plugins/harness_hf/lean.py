@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from harness_hf.network import Logits, additive, causal_behind
+from harness_hf.logits import Logits
+from harness_hf.network import branch_mask, causal_mask
 from harness_hf.slots import Slots
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class LeanNetwork:
         positions = torch.arange(before, before + width, device=self.device)[None, :]
         mask = None
         if header is not None:
-            mask = additive(causal_behind(before, width, self.device), self.decoder.dtype)
+            mask = causal_mask(before, width, ids, self.decoder.dtype)
         hidden = self._run(ids, self._reading(positions, mask, slots, keep=keep))
         slots.advance(width)
         return self._logits(hidden, index), slots if keep else None
@@ -88,10 +89,7 @@ class LeanNetwork:
         slots: Slots,
     ) -> Logits:
         """See :meth:`harness_hf.network.Network.branch`."""
-        if slots.header is not None:
-            header = seen.new_ones((*seen.shape[:2], slots.header_length))
-            seen = torch.cat([header, seen], dim=2)
-        mask = additive(seen, self.decoder.dtype)[:, None]
+        mask = branch_mask(seen, slots.header_length, self.decoder.dtype)
         return self._logits(self._run(ids, self._reading(positions, mask, slots)), index)
 
     def _reading(

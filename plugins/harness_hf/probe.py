@@ -13,7 +13,8 @@ import torch
 
 from harness_hf.batching import LOG
 from harness_hf.lean import LeanNetwork
-from harness_hf.network import MaskStyle, TransformersNetwork, inference, read_header
+from harness_hf.modules import MaskStyle, ModuleNetwork
+from harness_hf.network import inference, read_header
 from harness_hf.parts import take_apart
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def choose_network(model: Any, device: torch.device, *, most: int | None, lean: 
     ``most`` is how many positions will be used. Without ``lean`` only transformers' own modules
     are considered.
     """
-    plain = TransformersNetwork(model, device)
+    plain = ModuleNetwork(model, device)
     with inference():
         rows = _random_rows(plain.embedded, device)
         expected = torch.cat([_plain(plain, row) for row in rows])
@@ -74,7 +75,7 @@ def _random_rows(vocabulary: int, device: torch.device) -> list[torch.Tensor]:
     return [row.to(device) for row in rows]
 
 
-def _plain(network: TransformersNetwork, row: torch.Tensor) -> torch.Tensor:
+def _plain(network: ModuleNetwork, row: torch.Tensor) -> torch.Tensor:
     last = torch.tensor([len(row) - 1], device=network.device)
     logits, _ = network.trunk(row[None, :], last, header=None, keep=False)
     return logits.table()

@@ -14,7 +14,8 @@ from harness_hf.sharing import Bundle, Cluster, bundles, clusters
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness_hf.network import Logits, Network
+    from harness_hf.logits import Logits
+    from harness_hf.network import Network
     from harness_hf.slots import Header
     from harness_hf.tokens import Window
 
