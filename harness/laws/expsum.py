@@ -158,6 +158,23 @@ class ExpSum:
                 moments[k, l] = np.concatenate([np.ones((n, 1)), right, left, outer], axis=1)
         return moments
 
+    @cached_property
+    def _places(self) -> dict[tuple[int, int], Array]:
+        """For terms k <= l, where their moments belong in a flat Hessian: (M, (K + q)²) of 0, 1."""
+        count, q = self.center.shape
+        places = {}
+        for (k, l), moments in self._moments.items():  # noqa: E741
+            left, right = count + self._columns[k], count + self._columns[l]
+            pairs = [(k, l), *((k, j) for j in right)]
+            pairs += [(i, l) for i in left] + [(i, j) for i in left for j in right]
+            place = np.zeros((moments.shape[1], count + q, count + q))
+            for at, (i, j) in enumerate(pairs):
+                place[at, i, j] += 1.0
+                if l != k:
+                    place[at, j, i] += 1.0
+            places[k, l] = place.reshape(len(place), -1)
+        return places
+
     def pull(self, theta: Array, first: Array, second: Array) -> tuple[Array, Array]:
         """Gradient and Hessian of Σ h(η): see :class:`harness.laws.bound.Bound`.
 
@@ -173,7 +190,7 @@ class ExpSum:
             for term, constant in zip(terms, self._constant, strict=True)
         ]
         gradient = np.zeros((len(theta), count + q))
-        hessian = np.zeros((len(theta), count + q, count + q))
+        hessian = np.zeros((len(theta), (count + q) ** 2))
         curve = second - first
         for k in range(count):
             pulled = first * shares[k]
@@ -185,24 +202,8 @@ class ExpSum:
                 weight = bent * shares[l]
                 if l == k and not self._constant[k]:
                     weight += pulled
-                self._add(hessian, k, l, weight @ self._moments[k, l])
-        return gradient, hessian
-
-    def _add(self, hessian: Array, k: int, l: int, moments: Array) -> None:  # noqa: E741
-        """Spread the moments of terms k and l over the Hessian, both triangles."""
-        count = len(self.center)
-        left, right = count + self._columns[k], count + self._columns[l]
-        a, b = right.size, left.size
-        outer = moments[:, 1 + a + b :].reshape(len(moments), b, a)
-        hessian[:, k, l] += moments[:, 0]
-        hessian[:, k, right] += moments[:, 1 : 1 + a]
-        hessian[:, right, k] += moments[:, 1 : 1 + a]
-        hessian[:, left[:, None], right] += outer
-        if l != k:
-            hessian[:, l, k] += moments[:, 0]
-            hessian[:, left, l] += moments[:, 1 + a : 1 + a + b]
-            hessian[:, l, left] += moments[:, 1 + a : 1 + a + b]
-            hessian[:, right[:, None], left] += outer.transpose(0, 2, 1)
+                hessian += weight @ self._moments[k, l] @ self._places[k, l]
+        return gradient, hessian.reshape(len(theta), count + q, count + q)
 
     def starts(self, y: Array, weights: Array) -> Array:
         """Exponents on the grid, amplitudes by non-negative least squares on relative errors.

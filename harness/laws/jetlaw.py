@@ -20,6 +20,11 @@ Formula = Callable[[Mapping[str, Jet], Variables], Jet]
 
 A positive parameter ``A`` is also there as ``log A``, which saves taking its logarithm again.
 """
+Pull = Callable[[Array, Variables, Array, Array], tuple[Array, Array]]
+"""Gradient (R, p) and Hessian (R, p, p) of Σ h(η) from θ (R, p), variables, h' and h'' (R, n)."""
+
+CACHED = 100_000
+"""Numbers of a Hessian at all points that are worked on at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,8 @@ class JetLaw:
         the formula sees each variable divided by its geometric mean
     shared_scale
         variables that are all divided by the mean of the first, so that their ratios stay
+    pull
+        derivatives by hand, where the formula's own take too long
     """
 
     name: str
@@ -63,6 +70,7 @@ class JetLaw:
     link: Link = "log"
     scaled: bool = True
     shared_scale: tuple[str, ...] = ()
+    pull: Pull | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -130,23 +138,45 @@ class JetBound:
 
     def _full(self, array: Array, rows: int) -> Array:
         count = next(iter(self.points.values())).size
-        return np.broadcast_to(array, (rows, count, *array.shape[2:]))
+        return np.broadcast_to(array, (*array.shape[:-2], rows, count))
 
     def eta(self, theta: Array) -> Array:
         """η at every point, (R, n)."""
-        rows, count = theta.shape
-        empty = np.zeros((rows, 1, 0)), np.zeros((rows, 1, 0, 0))
-        constants = tuple(Jet(theta[:, i, None], *empty) for i in range(count))
-        return self._full(self._jet(constants).value, rows)
+        last: tuple[Array, Array] | None = self.__dict__.get("_last")
+        if last is not None and last[0] is theta:
+            return last[1]
+        constants = tuple(Jet(theta[:, i, None]) for i in range(theta.shape[1]))
+        eta = self._full(self._jet(constants).value, len(theta))
+        # Asked again at once: for the objective, then for its slopes.
+        self.__dict__["_last"] = (theta, eta)
+        return eta
 
     def pull(self, theta: Array, first: Array, second: Array) -> tuple[Array, Array]:
-        """Gradient and Hessian of Σ h(η): see :class:`harness.laws.bound.Bound`."""
-        jet = self._jet(jets.parameters(theta))
-        rows = len(theta)
-        slope, bend = self._full(jet.gradient, rows), self._full(jet.hessian, rows)
-        gradient = np.einsum("rn,rnp->rp", first, slope)
-        hessian = np.einsum("rn,rnpq->rpq", first, bend)
-        hessian += np.matmul(np.swapaxes(slope, 1, 2) * second[:, None, :], slope)
+        """Gradient and Hessian of Σ h(η): see :class:`harness.laws.bound.Bound`.
+
+        Rows go in parts whose Hessians stay in the cache.
+        """
+        if self.law.pull is not None:
+            return self.law.pull(theta, self.points, first, second)
+        p = theta.shape[1]
+        step = max(1, CACHED // (p * p * first.shape[1]))
+        if len(theta) <= step:
+            return self._pull(theta, first, second)
+        parts = [
+            self._pull(theta[i : i + step], first[i : i + step], second[i : i + step])
+            for i in range(0, len(theta), step)
+        ]
+        return np.concatenate([g for g, _ in parts]), np.concatenate([h for _, h in parts])
+
+    def _pull(self, theta: Array, first: Array, second: Array) -> tuple[Array, Array]:
+        jet, (rows, p) = self._jet(jets.parameters(theta)), theta.shape
+        if jet.gradient is None:
+            return np.zeros((rows, p)), np.zeros((rows, p, p))
+        slope = self._full(jet.gradient, rows).transpose(1, 0, 2)
+        gradient = np.matmul(slope, first[:, :, None])[..., 0]
+        hessian = np.matmul(slope * second[:, None, :], np.swapaxes(slope, 1, 2))
+        if jet.hessian is not None:
+            hessian += (jet.hessian * first).sum(axis=3).transpose(2, 0, 1)
         return gradient, hessian
 
     def starts(self, y: Array, weights: Array) -> Array:

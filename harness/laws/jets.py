@@ -1,19 +1,24 @@
 """Numbers that carry their first and second derivatives: a law is written once, as a formula.
 
-A :class:`Jet` of shape (R, n) holds value (R, n), gradient (R, n, p) and Hessian (R, n, p, p) by
+A :class:`Jet` of shape (R, n) holds value (R, n), gradient (p, R, n) and Hessian (p, p, R, n) by
 the p parameters; arithmetic and the functions below follow the chain rule to second order, so
 derivatives are exact to rounding. Adding a law means writing its formula, never its derivatives.
-With p = 0 a jet is its value alone, and costs as little.
+The parameters come first, so that inner loops run over points; a derivative may be of any shape
+that broadcasts, and ``None`` where it is zero throughout, so that nothing is added up in vain.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Slopes: TypeAlias = Callable[[], tuple[Array, Array]]
+"""First and second derivative of a function where it was taken, computed only if wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,29 +26,26 @@ class Jet:
     """A value with its derivatives."""
 
     value: Array
-    gradient: Array
-    hessian: Array
+    gradient: Array | None = None
+    hessian: Array | None = None
 
     __array_ufunc__ = None  # so that array * Jet comes to Jet.__rmul__
 
     def __add__(self, other: Jet | Array | float) -> Jet:
         """Sum."""
         if isinstance(other, Jet):
-            if not self.gradient.shape[-1]:
-                return Jet(self.value + other.value, self.gradient, self.hessian)
             return Jet(
                 self.value + other.value,
-                self.gradient + other.gradient,
-                self.hessian + other.hessian,
+                _sum(self.gradient, other.gradient),
+                _sum(self.hessian, other.hessian),
             )
-        value = self.value + other
-        return Jet(value, *_spread(value, self.gradient, self.hessian))
+        return Jet(self.value + other, self.gradient, self.hessian)
 
     __radd__ = __add__
 
     def __neg__(self) -> Jet:
         """Minus."""
-        return Jet(-self.value, -self.gradient, -self.hessian)
+        return self * -1.0
 
     def __sub__(self, other: Jet | Array | float) -> Jet:
         """Difference."""
@@ -56,24 +58,17 @@ class Jet:
     def __mul__(self, other: Jet | Array | float) -> Jet:
         """Product."""
         if not isinstance(other, Jet):
-            factor = np.asarray(other, dtype=float)
-            if not self.gradient.shape[-1]:
-                return Jet(self.value * factor, self.gradient, self.hessian)
             return Jet(
-                self.value * factor,
-                self.gradient * factor[..., None],
-                self.hessian * factor[..., None, None],
+                self.value * other, _product(self.gradient, other), _product(self.hessian, other)
             )
-        if not self.gradient.shape[-1]:
-            return Jet(self.value * other.value, self.gradient, self.hessian)
-        cross = self.gradient[..., :, None] * other.gradient[..., None, :]
+        hessian = _sum(_product(other.hessian, self.value), _product(self.hessian, other.value))
+        if self.gradient is not None and other.gradient is not None:
+            cross = self.gradient[:, None] * other.gradient
+            hessian = _sum(hessian, cross + np.swapaxes(cross, 0, 1))
         return Jet(
             self.value * other.value,
-            self.value[..., None] * other.gradient + other.value[..., None] * self.gradient,
-            self.value[..., None, None] * other.hessian
-            + other.value[..., None, None] * self.hessian
-            + cross
-            + np.swapaxes(cross, -1, -2),
+            _sum(_product(other.gradient, self.value), _product(self.gradient, other.value)),
+            hessian,
         )
 
     __rmul__ = __mul__
@@ -81,78 +76,82 @@ class Jet:
     def __truediv__(self, other: Jet | Array | float) -> Jet:
         """Quotient."""
         if isinstance(other, Jet):
-            return self * other.map(1 / other.value, -1 / other.value**2, 2 / other.value**3)
+            return self * (1.0 / other)
         return self * (1.0 / np.asarray(other, dtype=float))
 
     def __rtruediv__(self, other: Array | float) -> Jet:
         """A constant over this."""
-        return self.map(1 / self.value, -1 / self.value**2, 2 / self.value**3) * other
+        inverse = 1.0 / self.value
+        return self.map(inverse, lambda: (-(inverse**2), 2.0 * inverse**3)) * other
 
-    def map(self, value: Array, first: Array, second: Array) -> Jet:
-        """A function of this, from its value and derivatives there."""
-        if not self.gradient.shape[-1]:
-            return Jet(value, self.gradient, self.hessian)
-        outer = self.gradient[..., :, None] * self.gradient[..., None, :]
-        return Jet(
-            value,
-            first[..., None] * self.gradient,
-            first[..., None, None] * self.hessian + second[..., None, None] * outer,
-        )
+    def map(self, value: Array, slopes: Slopes) -> Jet:
+        """A function of this, from its value and its derivatives there."""
+        if self.gradient is None:
+            return Jet(value)
+        first, second = slopes()
+        bend = (second * self.gradient)[:, None] * self.gradient
+        return Jet(value, first * self.gradient, _sum(bend, _product(self.hessian, first)))
+
+
+def _sum(left: Array | None, right: Array | None) -> Array | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return left + right
+
+
+def _product(derivative: Array | None, factor: Array | float) -> Array | None:
+    return None if derivative is None else derivative * factor
 
 
 def parameters(theta: Array) -> tuple[Jet, ...]:
     """The p parameters of rows (R, p) as jets of shape (R, 1)."""
-    rows, count = theta.shape
-    jets = []
-    for i in range(count):
-        gradient = np.zeros((rows, 1, count))
-        gradient[..., i] = 1.0
-        jets.append(Jet(theta[:, i, None], gradient, np.zeros((rows, 1, count, count))))
-    return tuple(jets)
+    unit = np.eye(theta.shape[1])
+    return tuple(Jet(theta[:, i, None], unit[:, i, None, None]) for i in range(len(unit)))
 
 
 def exp(x: Jet) -> Jet:
     """Exponential."""
     value = np.exp(x.value)
-    return x.map(value, value, value)
+    return x.map(value, lambda: (value, value))
 
 
 def log(x: Jet) -> Jet:
     """Natural logarithm."""
-    return x.map(np.log(x.value), 1 / x.value, -1 / x.value**2)
+    return x.map(np.log(x.value), lambda: (1.0 / x.value, -1.0 / x.value**2))
 
 
 def softplus(x: Jet) -> Jet:
     """log(1 + exp(x)), without overflow."""
-    s = 0.5 * (1 + np.tanh(0.5 * x.value))
-    return x.map(np.logaddexp(0.0, x.value), s, s * (1 - s))
+
+    def slopes() -> tuple[Array, Array]:
+        s = 0.5 * (1 + np.tanh(0.5 * x.value))
+        return s, s * (1 - s)
+
+    return x.map(np.maximum(x.value, 0.0) + np.log1p(np.exp(-np.abs(x.value))), slopes)
 
 
 def sin(x: Jet) -> Jet:
     """Sine."""
-    return x.map(np.sin(x.value), np.cos(x.value), -np.sin(x.value))
+    value = np.sin(x.value)
+    return x.map(value, lambda: (np.cos(x.value), -value))
 
 
 def cos(x: Jet) -> Jet:
     """Cosine."""
-    return x.map(np.cos(x.value), -np.sin(x.value), -np.cos(x.value))
+    value = np.cos(x.value)
+    return x.map(value, lambda: (-np.sin(x.value), -value))
 
 
 def arctan(x: Jet) -> Jet:
     """Inverse tangent."""
-    square = 1 + x.value**2
-    return x.map(np.arctan(x.value), 1 / square, -2 * x.value / square**2)
+
+    def slopes() -> tuple[Array, Array]:
+        square = 1 + x.value**2
+        return 1 / square, -2 * x.value / square**2
+
+    return x.map(np.arctan(x.value), slopes)
 
 
 def logaddexp(x: Jet, y: Jet) -> Jet:
     """log(exp(x) + exp(y)): the logarithm of a sum of two terms given by their logarithms."""
     return x + softplus(y - x)
-
-
-def _spread(value: Array, gradient: Array, hessian: Array) -> tuple[Array, Array]:
-    """Derivatives broadcast to the shape of ``value``, for sums with wider constants."""
-    shape = value.shape
-    p = gradient.shape[-1]
-    if p == 0 or gradient.shape[:-1] == shape:
-        return gradient, hessian
-    return np.broadcast_to(gradient, (*shape, p)), np.broadcast_to(hessian, (*shape, p, p))

@@ -28,6 +28,46 @@ def _kaplan(p: Named, x: Variables) -> Jet:
     return jets.log(p["E"] + jets.exp(beta * jets.logaddexp(by_size, by_data)))
 
 
+def _kaplan_pull(theta: Array, x: Variables, first: Array, second: Array) -> tuple[Array, Array]:
+    """The derivatives of :func:`_kaplan` by hand, a fifth of the time of those by jets.
+
+    With z = beta·m, m = log(e^s + e^t), s = (log A − log N)·alpha/beta, t = log B − log D and p the
+    share of e^s, z has the slopes Z below and the Hessian beta·p·(1 − p)·V·Vᵀ (V the slopes of
+    s − t), plus p for (log A, alpha) and 1 − p for (log B, beta). And η = log(E + e^z).
+    """
+    a, b, floor, alpha, beta = (theta[:, i, None] for i in range(5))
+    size = a - np.log(x["N"])
+    ratio = alpha / beta
+    s = ratio * size
+    gap = s - (b - np.log(x["D"]))
+    p = 0.5 * (1.0 + np.tanh(0.5 * gap))
+    q = 1.0 - p
+    m = s + np.log1p(np.exp(-np.abs(gap))) - np.minimum(gap, 0.0)
+    power = np.exp(beta * m)
+    total = floor + power
+    share = power / total
+    z = np.stack([alpha * p, beta * q, p * size, m - p * s], axis=1)
+    v = np.stack([ratio + 0 * s, -1.0 + 0 * s, size / beta, -s / beta], axis=1)
+    slope = np.empty((len(theta), 5, s.shape[1]))
+    slope[:, _KAPLAN_OTHERS] = share[:, None] * z
+    slope[:, 2] = 1.0 / total
+    gradient = np.matmul(slope, first[:, :, None])[..., 0]
+    hessian = np.matmul(slope * (second - first)[:, None], np.swapaxes(slope, 1, 2))
+    weight = first * share
+    inner = np.matmul(z * weight[:, None], np.swapaxes(z, 1, 2))
+    inner += np.matmul(v * (weight * beta * p * q)[:, None], np.swapaxes(v, 1, 2))
+    for i, j, part in ((0, 2, p), (1, 3, q)):
+        added = (weight * part).sum(axis=1)
+        inner[:, i, j] += added
+        inner[:, j, i] += added
+    hessian[:, _KAPLAN_OTHERS[:, None], _KAPLAN_OTHERS] += inner
+    return gradient, hessian
+
+
+_KAPLAN_OTHERS = np.array([0, 1, 3, 4])
+"""Where log A, log B, alpha and beta stand in θ."""
+
+
 def _chinchilla_fit(x: Variables, y: Array, weights: Array) -> dict[str, float]:
     """The Chinchilla law in squared log residuals: near enough to start other laws from."""
     data = Data(variables=x, y=y, weights=weights)
@@ -69,6 +109,7 @@ KAPLAN = JetLaw(
         Parameter(name="beta", lower=1e-3, upper=5.0),
     ),
     function=_kaplan,
+    pull=_kaplan_pull,
     starts=_kaplan_starts,
     exponent="alpha",
 )

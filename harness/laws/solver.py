@@ -33,6 +33,10 @@ _COARSE = (1e-4, 1e-5)
 """The same for deltas on the way to the last, ..."""
 _RUGGED = 1e-4
 """... unless that is smaller than this: near least absolute deviations the way must be kept to."""
+_FACTORS = np.array([5.0, 2.0, 0.5, 0.1])
+"""What becomes of the damping after a step that gained nothing, little, enough, all it promised."""
+_FEW = 64
+"""Up to this many systems are solved one by one, more of them side by side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +220,7 @@ def _iterations(goal: Goal, tolerance: tuple[float, float]) -> int:
 
 def _eased(damping: Array, ratio: Array) -> Array:
     """New damping from the ratio of the decrease got to the one promised."""
-    factor = np.select([ratio > 0.75, ratio > 0.25, ratio > 0.0], [0.1, 0.5, 2.0], 5.0)
+    factor = _FACTORS[(ratio > 0.0) * 1 + (ratio > 0.25) + (ratio > 0.75)]
     eased = np.maximum(damping, 1e-6) * factor
     return np.where((factor < 1) & (eased < 1e-8), 0.0, eased)
 
@@ -288,7 +292,22 @@ def _along_eigenvectors(hessian: Array, gradient: Array, damping: Array) -> Arra
 
 
 def _cholesky_solve(matrix: Array, right: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Solve R small systems by a factorisation that runs over rows side by side."""
+    """Solve R small systems by a factorisation, and say which are positive definite."""
+    if len(right) <= _FEW:
+        try:
+            factor = np.linalg.cholesky(matrix)
+        except np.linalg.LinAlgError:
+            factor = None  # one of them is not
+        if factor is not None:
+            pivots = np.diagonal(factor, axis1=1, axis2=2) ** 2
+            if (pivots > 1e-14 * np.diagonal(matrix, axis1=1, axis2=2)).all():
+                step = np.linalg.solve(matrix, right[:, :, None])[..., 0]
+                return step, np.ones(len(right), dtype=bool)
+    return _side_by_side(matrix, right)
+
+
+def _side_by_side(matrix: Array, right: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Cholesky's factorisation, entry by entry, for all rows at once."""
     p = right.shape[1]
     lower = [[matrix[:, i, j].copy() for j in range(i + 1)] for i in range(p)]
     good = np.ones(len(right), dtype=bool)
