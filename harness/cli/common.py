@@ -1,8 +1,11 @@
-"""What several commands share: finding a run, printing JSON."""
+"""What several commands share: finding a run, printing JSON, being stopped politely."""
 
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +34,21 @@ def find_run(text: str | None) -> Path:
             return candidate
     hint = suggestion(text, [path.parent.name for path in known])
     raise UsageError(f"'{text}' is not a run: it holds no manifest.json. {hint}".rstrip())
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """A polite kill (SIGTERM, from a scheduler) is an interruption, like Ctrl-C."""
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread: signals are somebody else's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 import shlex
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from harness.cli.common import RESULTS
+from harness.cli.common import RESULTS, terminable
 from harness.cli.show import print_run
 from harness.errors import HarnessError, PluginError
 from harness.manifest import new_manifest, now
@@ -140,7 +138,7 @@ def _execute(
     errors: tuple[str, ...] = ()
     directory.write_manifest(manifest)
     try:
-        with _terminable(), ResponseStore(store_path) as store:
+        with terminable(), ResponseStore(store_path) as store:
             place = Workplace(
                 registry=registry, directory=directory, store=store, progress=progress
             )
@@ -169,24 +167,6 @@ def _finish(directory: RunDirectory, manifest: Manifest, status: str, seconds: f
     except HarnessError:
         if status == "complete":
             raise
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """A polite kill (SIGTERM, from a scheduler) is an interruption, like Ctrl-C."""
-
-    def interrupt(signum: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread: signals are somebody else's business
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _command() -> tuple[str, ...]:
