@@ -51,6 +51,7 @@ class Meter:
             peak_device_bytes=after.peak_device_bytes,
             energy_joules=_difference(self._before.energy_joules, after.energy_joules),
             device=after.device,
+            cost=_difference(self._before.cost, after.cost),
         )
 
 

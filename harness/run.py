@@ -15,7 +15,6 @@ from typing import Protocol, TypeVar
 
 from harness import __version__
 from harness.asking import Witness, ask
-from harness.codec import flaw
 from harness.errors import DataError, HarnessError, PluginError, SaveError, UsageError
 from harness.grading import (
     Subject,
@@ -27,11 +26,12 @@ from harness.grading import (
     score,
     signature_suffix,
 )
-from harness.plan import Cell, Plan, PlannedModel, named
+from harness.models import Errand, NamedModel, Purse, prepare
+from harness.plan import Cell, Plan
 from harness.plugins import PluginInfo, Registry, notify_cell
 from harness.results import RunDirectory
-from harness.store import ResponseStore
-from harness.types import CellRecord, ModelInfo, Request, RequestKind, Response, Sample, Usage
+from harness.store import ResponseStore, key_of
+from harness.types import CellRecord, ModelInfo, RequestKind, Response, Sample
 
 BuiltT = TypeVar("BuiltT")
 
@@ -74,46 +74,14 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
-    """What a run works with: where answers and records go, and who is told."""
+    """What a run works with: where answers and records go, who is told, and what models that cost
+    money may spend together (None: as much as they like)."""
 
     registry: Registry
     directory: RunDirectory
     store: ResponseStore
     progress: Progress
-
-
-class NamedModel:
-    """A model, built, under the name that the user gave it."""
-
-    def __init__(self, planned: PlannedModel) -> None:
-        """Build it and read its info; raises PluginError when that is none."""
-        self.planned = planned
-        self._model = planned.build()
-        info: object = self._model.info
-        wrong = flaw(info) if isinstance(info, ModelInfo) else f"it is {type(info).__name__}"
-        if wrong is not None or not isinstance(info, ModelInfo):
-            raise PluginError(
-                f"Model '{planned.text}' of plugin {planned.spec.plugin.name} "
-                f"({planned.spec.plugin.source}) broke its contract: its info is no proper "
-                f"ModelInfo: {wrong}."
-            )
-        self.info = named(info, planned.text)
-
-    def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
-        """The model's own answers."""
-        return self._model.respond(requests)
-
-    @property
-    def usage(self) -> Usage:
-        """What the model spent so far, as far as it says."""
-        usage = getattr(self._model, "usage", None)
-        return usage if isinstance(usage, Usage) else Usage()
-
-    def close(self) -> None:
-        """Free what the model holds, where it can."""
-        close = getattr(self._model, "close", None)
-        if callable(close):
-            close()
+    max_cost: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +109,22 @@ def execute(made: Plan, place: Workplace) -> Outcome:
         for cell in made.cells
     }
     _require_one(made, models, materials)
+    purse = Purse(place.max_cost)
+    if place.max_cost is not None and not any(
+        isinstance(model, NamedModel) and model.costs for model in models.values()
+    ):
+        place.progress.warn("--max-cost bounds nothing: no model of this run costs anything.")
+    unready = prepare(_errands(made, models, materials, place), purse)
     records: list[CellRecord] = []
     failures: list[Failure] = []
     for position, cell in enumerate(made.cells):
         model = models[cell.model.text]
         try:
-            record = _run_cell(made, _or_raise(model), _or_raise(materials[_key(cell)]), place)
+            ready, material = _or_raise(model), _or_raise(materials[_key(cell)])
+            if position in unready:
+                raise unready[position]
+            with purse.open(ready):
+                record = _run_cell(made, ready, material, place)
         except SaveError:
             raise
         except HarnessError as error:
@@ -174,6 +152,24 @@ def _require_one(
             return
         errors.append(error)
     raise errors[0]
+
+
+def _errands(
+    made: Plan,
+    models: Mapping[str, NamedModel | HarnessError],
+    materials: Mapping[tuple[str, frozenset[RequestKind]], _Material | HarnessError],
+    place: Workplace,
+) -> Iterator[Errand]:
+    """The cells that have something to ask of a model that prepares for it, or costs money."""
+    for position, cell in enumerate(made.cells):
+        model, material = models[cell.model.text], materials[_key(cell)]
+        if isinstance(model, HarnessError) or isinstance(material, HarnessError):
+            continue
+        if model.prepares or model.costs:
+            keys = {key_of(model.info, request) for request in requests_of(material.samples)}
+            if len(place.store.get(list(keys))) < len(keys):
+                kinds = cell.task.settings.kinds
+                yield Errand(position=position, model=model, kinds=kinds)
 
 
 def _key(cell: Cell) -> tuple[str, frozenset[RequestKind]]:

@@ -206,6 +206,30 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class Preparing(Protocol):
+    """What a model may have besides: a look, before a run, at whether it can be asked at all."""
+
+    def prepare(self, kinds: frozenset[RequestKind]) -> None:
+        """Make sure that requests of ``kinds`` can be asked.
+
+        Called before the first cell, only where answers are missing. Raises UsageError where the
+        model can never answer such requests (then nothing is run), another HarnessError where it
+        cannot be asked now (then its own cells fail).
+        """
+        ...
+
+
+@runtime_checkable
+class Costly(Protocol):
+    """What a model may have besides: answers that cost money, told as ``usage.cost``."""
+
+    def limit_cost(self, most: float) -> None:
+        """Never let ``usage.cost`` pass ``most``; what cannot be asked for that reason gets a
+        Response with an error. Raises UsageError when the model does not know its prices."""
+        ...
+
+
+@runtime_checkable
 class TokenView(Protocol):
     """What a model may have besides: the tokens that it reads."""
 
@@ -429,15 +453,17 @@ class Origin:
 class Usage:
     """What a model spent so far, as far as it knows; a model may have a property ``usage``.
 
-    Seconds to load its weights, peak memory of the device in bytes, energy in joules. Values are
-    totals since the model was built; the harness takes differences. ``device`` names where it
-    computes, such as ``cpu`` or the name of a GPU.
+    Seconds to load its weights, peak memory of the device in bytes, energy in joules, ``cost`` in
+    whatever currency its prices were given in. Values are totals since the model was built; the
+    harness takes differences. ``device`` names where it computes, such as ``cpu`` or the name of
+    a GPU.
     """
 
     load_seconds: float | None = None
     peak_device_bytes: int | None = None
     energy_joules: float | None = None
     device: str | None = None
+    cost: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -459,6 +485,7 @@ class Efficiency:
     peak_device_bytes: int | None = None
     energy_joules: float | None = None
     device: str | None = field(default=None, metadata=ADDED)
+    cost: float | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,6 +91,9 @@ def _summary(record: CellRecord, kept: bool) -> str:
     if kept:
         return f"{label} {scores} (done before)"
     cost = f"{record.seconds:.1f} s, {record.asked} asked, {record.reused} from the store"
+    spent = record.efficiency.cost if record.efficiency else None
+    if spent is not None:
+        cost += f", cost {spent:.4g}"
     return f"{label} {scores} ({cost})"
 
 

@@ -14,7 +14,7 @@ import click
 
 from harness.cli.common import RESULTS, terminable
 from harness.cli.show import print_run
-from harness.errors import HarnessError, PluginError
+from harness.errors import HarnessError, PluginError, UsageError
 from harness.manifest import new_manifest, now
 from harness.plan import Plan, RunRequest, plan, run_name
 from harness.plugins import Registry, load_registry, notify_run
@@ -71,6 +71,11 @@ class BatchSize(click.ParamType[int | None]):
     is_flag=True,
     help="Let tasks that need it run what the model wrote, confined, on this machine.",
 )
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0.0),
+    help="What all models together may spend, in the currency of their prices.",
+)
 @click.option("--efficiency", is_flag=True, help="Also print what the answers cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def run(
@@ -78,6 +83,7 @@ def run(
     tasks: tuple[str, ...],
     output: Path | None,
     max_errors: int,
+    max_cost: float | None,
     efficiency: bool,
     as_json: bool,
     **numbers: object,
@@ -99,10 +105,12 @@ def run(
     path = output if output is not None else RESULTS / "runs" / run_name(made)
     directory = RunDirectory(path)
     store = path / STORE if output is not None else RESULTS / STORE
+    fresh = output is None or directory.earlier_manifest() is None
     try:
-        failures = _execute(made, registry, directory, store)
-    except HarnessError:
-        if output is None:  # a command that could not run leaves no run behind to be shown
+        failures = _execute(made, registry, directory, store, max_cost)
+    except HarnessError as error:
+        # A command that could not run leaves no run behind to be shown, nor what it said wrongly.
+        if output is None or (fresh and isinstance(error, UsageError)):
             directory.discard_if_empty()
         raise
     if len(failures) == len(made.cells) and not as_json:
@@ -126,7 +134,11 @@ def _tolerable(run: RunRecord, directory: RunDirectory, max_errors: int) -> bool
 
 
 def _execute(
-    made: Plan, registry: Registry, directory: RunDirectory, store_path: Path
+    made: Plan,
+    registry: Registry,
+    directory: RunDirectory,
+    store_path: Path,
+    max_cost: float | None,
 ) -> tuple[Failure, ...]:
     from harness.cli.progress import make_progress
 
@@ -140,7 +152,11 @@ def _execute(
     try:
         with terminable(), ResponseStore(store_path) as store:
             place = Workplace(
-                registry=registry, directory=directory, store=store, progress=progress
+                registry=registry,
+                directory=directory,
+                store=store,
+                progress=progress,
+                max_cost=max_cost,
             )
             # What a plugin prints must not end up in the JSON document on stdout.
             with redirect_stdout(sys.stderr):
