@@ -17,7 +17,7 @@ LAYERS = [
     {"plugins"},
     {"plan"},
     {"metrics", "store", "results"},
-    {"asking", "grading", "manifest"},
+    {"asking", "grading", "manifest", "models"},
     {"run", "rescore", "imported", "outputs"},
     {"importing", "exporting"},
     {"laws"},
