@@ -1,0 +1,49 @@
+"""Requests as the JSON bodies that a server takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.types import JSON, Generate
+    from harness_openai.options import Options
+
+Route: TypeAlias = Literal["echo", "prompt_logprobs"]
+"""How a server is asked for the log-probabilities of a prompt: OpenAI's way, or vLLM's."""
+
+MOST_STOPS = 4
+"""Stop strings that OpenAI's service takes; the answer is cut at all of them on this side."""
+
+
+def generation(
+    options: Options, request: Generate, *, tokens_name: str = "max_tokens"
+) -> Mapping[str, JSON]:
+    """The body that asks for a continuation; ``tokens_name`` is what the token limit is called."""
+    body: dict[str, JSON] = {"model": options.address.model}
+    if options.endpoint == "chat":
+        system = [{"role": "system", "content": options.system}] if options.system else []
+        body["messages"] = [*system, {"role": "user", "content": request.prompt}]
+    else:
+        body["prompt"] = request.prompt
+    body[tokens_name] = request.max_tokens
+    if options.temperature is not None:
+        body["temperature"] = options.temperature
+    stops = [stop for stop in dict.fromkeys(request.stop) if stop][:MOST_STOPS]
+    if stops:
+        body["stop"] = stops
+    return body
+
+
+def echo(options: Options, prompt: str, route: Route) -> Mapping[str, JSON]:
+    """The body that asks for the log-probabilities of ``prompt``.
+
+    One token more is generated, because not every server takes a limit of none.
+    """
+    body: dict[str, JSON] = {"model": options.address.model, "prompt": prompt, "max_tokens": 1}
+    if options.temperature is not None:
+        body["temperature"] = options.temperature
+    if route == "echo":
+        return body | {"echo": True, "logprobs": 1}
+    return body | {"prompt_logprobs": 1}

@@ -1,0 +1,39 @@
+"""What can go wrong with one attempt, sorted by what helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setback:
+    """An attempt that failed and may succeed when it is repeated.
+
+    ``wait`` is how many seconds the server asks to be left alone, ``refused`` says that it only
+    asks for less (429), ``crowded`` that fewer requests at once may help, ``billable`` that it may
+    have worked on an answer that never came, ``absent`` that nobody was there to take the request.
+    """
+
+    reason: str
+    wait: float | None = None
+    refused: bool = False
+    crowded: bool = False
+    billable: bool = False
+    absent: bool = False
+
+
+class RetryableError(Exception):
+    """Carries a :class:`Setback`."""
+
+    def __init__(self, setback: Setback) -> None:
+        """``setback`` says what happened."""
+        super().__init__(setback.reason)
+        self.setback = setback
+
+
+class UnanswerableError(Exception):
+    """This request has no answer, however often it is asked; the others may have theirs."""
+
+
+class TooDearError(UnanswerableError):
+    """This request was not asked, because it could have passed the bound on costs."""

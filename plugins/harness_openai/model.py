@@ -1,0 +1,228 @@
+"""The adapter: a server behind :class:`harness.types.Model`."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+from harness.types import Generate, Loglikelihood, ModelInfo, Parameters, Response, Usage
+from harness_openai import bodies
+from harness_openai.account import Account
+from harness_openai.bridge import drain
+from harness_openai.faults import UnanswerableError
+from harness_openai.likelihood import Question, question, read_likelihood
+from harness_openai.pace import Pace
+from harness_openai.replies import Echoed, Generated, Spent, read_echoed, read_generated
+from harness_openai.secret import Secret, read_secret
+from harness_openai.server import Server, import_sdk
+from harness_openai.talk import Call, Talk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+
+    from harness.types import Request, RequestKind
+    from harness_openai.bodies import Route
+    from harness_openai.options import Options
+
+ADAPTER_VERSION = "1"
+"""Moves when the adapter's answers may move: how a request is put, how a reply is read."""
+
+ROUTES: tuple[Route, ...] = ("echo", "prompt_logprobs")
+PROBE = Question(prompt="One two three four five", boundary=len("One two"))
+RENAMED = "max_completion_tokens"
+"""What newer chat models of OpenAI call the limit on tokens, and say so when asked otherwise."""
+
+
+class OpenAIModel:
+    """A model behind an OpenAI-compatible server; nothing is sent before the first request."""
+
+    def __init__(self, options: Options) -> None:
+        """Remember the settings."""
+        self._options = options
+        self._account = Account(options.prices)
+        self._route: Route | None = None
+        self._tokens_name = "max_tokens"
+        self._limit = 1.0
+
+    @cached_property
+    def info(self) -> ModelInfo:
+        """Name, family and identity, from the settings alone."""
+        options = self._options
+        address = options.address
+        label = f"#{options.revision}" if options.revision else ""
+        return ModelInfo(
+            name=address.model,
+            family=options.family,
+            identity=f"{address.model}@{address.base_url}{label}",
+            parameters=Parameters(total=options.params),
+            settings=self._settings(),
+        )
+
+    @property
+    def usage(self) -> Usage:
+        """What the answers cost so far, where prices are known."""
+        priced = self._options.prices is not None
+        return Usage(cost=self._account.spent if priced else None)
+
+    def limit_cost(self, most: float) -> None:
+        """Never let :attr:`usage` pass ``most``; raises UsageError when there are no prices."""
+        if self._options.prices is None:
+            raise UsageError(
+                f"--max-cost needs to know what 'openai:{self._options.address.model}' costs.\n"
+                "Give price_in=... and price_out=..., the prices of a million tokens read and "
+                "generated (0 where it costs nothing)."
+            )
+        self._account.limit = most
+
+    def prepare(self, kinds: frozenset[RequestKind]) -> None:
+        """Make sure before a run that requests of these kinds can be asked.
+
+        Raises UsageError without a key or the SDK, and where log-likelihoods are wanted of a server
+        that has none; ModelError for a server that cannot be asked at all.
+        """
+        import_sdk()
+        self._secret()
+        if "loglikelihood" in kinds:
+            for _ in drain(self._probe):
+                pass
+
+    def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        """Yield the answer to every request as soon as the server gives it."""
+        if requests:
+            yield from drain(partial(self._answers, requests))
+
+    def _secret(self) -> Secret:
+        return read_secret(self._options.key, required=self._options.address.is_openai)
+
+    async def _probe(self) -> AsyncGenerator[None]:
+        """Find the route, and end the stream."""
+        async with self._server() as server:
+            await self._find_route(self._talk(server))
+        return
+        yield
+
+    async def _answers(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[int, Response]]:
+        async with self._server() as server:
+            if any(isinstance(request, Loglikelihood) for request in requests):
+                await self._find_route(self._talk(server))
+            pace = Pace(self._options.limits.concurrency, start=self._limit)
+            talk = Talk(server, self._options, pace, self._account)
+
+            async def answer(item: tuple[int, Request]) -> tuple[int, Response]:
+                index, request = item
+                try:
+                    return index, await self._answer(talk, request)
+                except UnanswerableError as error:
+                    return index, Response(error=str(error))
+
+            try:
+                async for pair in talk.all(list(enumerate(requests)), answer):
+                    yield pair
+            finally:
+                self._limit = pace.limit
+
+    def _server(self) -> Server:
+        self._account.begin()
+        return Server(self._options, self._secret())
+
+    def _talk(self, server: Server) -> Talk:
+        """A talk for a probe, one request at a time."""
+        return Talk(server, self._options, Pace(1), self._account)
+
+    async def _answer(self, talk: Talk, request: Request) -> Response:
+        match request:
+            case Generate():
+                return _generated(request, await self._generate(talk, request))
+            case Loglikelihood():
+                asked = question(request, bos=self._options.bos)
+                if len(asked.prompt) == asked.boundary:  # nothing to score
+                    return Response(logprob=0.0, greedy=True, tokens=0)
+                return read_likelihood(asked, await self._echo(talk, asked, self._route or "echo"))
+            case _:
+                raise UnanswerableError(f"a language model cannot answer a {request.kind} request")
+
+    async def _generate(self, talk: Talk, request: Generate) -> Generated:
+        options = self._options
+        name = self._tokens_name
+        call = Call(
+            body=bodies.generation(options, request, tokens_name=name),
+            bound=self._account.bound(options.system + request.prompt, request.max_tokens),
+            read=partial(read_generated, chat=options.endpoint == "chat"),
+            spent=_spent_generating,
+        )
+        try:
+            return await talk.ask(call)
+        except UnanswerableError as error:
+            if RENAMED not in str(error) or name == RENAMED:
+                raise
+        self._tokens_name = RENAMED
+        return await self._generate(talk, request)
+
+    async def _echo(self, talk: Talk, asked: Question, route: Route) -> Echoed:
+        call = Call(
+            body=bodies.echo(self._options, asked.prompt, route),
+            bound=self._account.bound(asked.prompt, 1),
+            read=partial(read_echoed, route=route),
+            spent=_spent_echoing,
+        )
+        return await talk.ask(call)
+
+    async def _find_route(self, talk: Talk) -> None:
+        """Learn how the server gives log-probabilities; raises UsageError when it does not."""
+        if self._route is not None:
+            return
+        options = self._options
+        if options.endpoint != "completions":
+            raise UsageError(
+                f"openai: a chat endpoint has no log-probabilities of a given text, which the task "
+                f"needs of '{options.address.model}'.\n"
+                "Add endpoint=completions if the server has it, or leave that task out."
+            )
+        reasons = []
+        for route in ROUTES:
+            try:
+                read_likelihood(PROBE, await self._echo(talk, PROBE, route))
+            except UnanswerableError as error:
+                reasons.append(f"{route}: {error}")
+                continue
+            self._route = route
+            return
+        if self._account.exhausted:  # no request will be asked, and each will say so
+            return
+        raise UsageError(
+            f"openai: {options.address.base_url} gives no log-probabilities of a prompt, which the "
+            f"task needs ({'; '.join(reasons)}).\n"
+            "Serve the model with vLLM, for one, or leave that task out."
+        )
+
+    def _settings(self) -> Mapping[str, str]:
+        options = self._options
+        temperature = "none" if options.temperature is None else f"{options.temperature:g}"
+        settings = {
+            "adapter": f"openai-{ADAPTER_VERSION}",
+            "endpoint": options.endpoint,
+            "temperature": temperature,
+        }
+        optional = {"system": options.system, "bos": options.bos}
+        return settings | {name: text for name, text in optional.items() if text}
+
+
+def _generated(request: Generate, found: Generated) -> Response:
+    """The answer, cut at the first stop string whatever the server made of it."""
+    places = [at for stop in request.stop if stop and (at := found.text.find(stop)) >= 0]
+    text = found.text[: min(places)] if places else found.text
+    return Response(
+        text=text,
+        truncated=found.truncated and not places,
+        prompt_tokens=found.spent.prompt,
+        tokens=found.spent.generated,
+    )
+
+
+def _spent_generating(found: Generated) -> Spent:
+    return found.spent
+
+
+def _spent_echoing(found: Echoed) -> Spent:
+    return found.spent

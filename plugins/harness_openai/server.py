@@ -1,0 +1,171 @@
+"""One attempt: a body to a server through the official SDK, its reply or what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import ModelError, UsageError
+from harness_openai.faults import RetryableError, Setback, UnanswerableError
+from harness_openai.replies import parse
+
+if TYPE_CHECKING:
+    import openai
+
+    from harness.types import JSON
+    from harness_openai.options import Options
+    from harness_openai.secret import Secret
+
+CONNECT_SECONDS = 10.0
+RETRYABLE = frozenset({408, 409, 425, 429})
+PERMANENT = frozenset({501, 505})
+"""Server errors that say that the server cannot do this at all."""
+WORDS = 200
+
+
+class Server:
+    """A connection pool to one server; belongs to one event loop. Use it as a context manager."""
+
+    def __init__(self, options: Options, secret: Secret) -> None:
+        """Nothing is sent yet. Raises UsageError when the SDK is not installed."""
+        sdk = import_sdk()
+        self._sdk = sdk
+        self._options = options
+        self._secret = secret
+        self._seconds = options.limits.timeout
+        self._client = sdk.AsyncOpenAI(
+            api_key=secret.reveal(),
+            base_url=options.address.base_url,
+            max_retries=0,  # retries are ours: they know the pace and the account
+            timeout=sdk.Timeout(self._seconds, connect=min(self._seconds, CONNECT_SECONDS)),
+        )
+
+    async def __aenter__(self) -> Server:
+        """The server itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+    async def post(self, body: Mapping[str, JSON]) -> Mapping[str, JSON]:
+        """Send ``body`` once; its ``messages`` or ``prompt`` say to which endpoint.
+
+        Raises RetryableError for what may go away, UnanswerableError for a request that the server
+        refuses, ModelError for what all requests would meet: a wrong key, model or address. No
+        message holds the key, and none is chained to an exception that does.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                content = await self._send(dict(body))
+        except (TimeoutError, self._sdk.APITimeoutError):
+            raise RetryableError(
+                Setback(reason=f"no answer within {self._seconds:g} s", crowded=True, billable=True)
+            ) from None
+        except self._sdk.APIConnectionError as error:
+            raise RetryableError(self._connection(error)) from None
+        except self._sdk.APIStatusError as error:
+            raise self._refusal(error) from None
+        except self._sdk.OpenAIError as error:
+            raise self._fatal(f"cannot be asked: {self._words(str(error))}") from None
+        if self._secret.is_in(content.decode("utf-8", errors="replace")):
+            raise UnanswerableError("the answer repeats the key, and is not kept for that reason")
+        return parse(content)
+
+    async def _send(self, body: dict[str, JSON]) -> bytes:
+        model = body.pop("model")
+        if "messages" in body:
+            messages = body.pop("messages")
+            chat = self._client.chat.completions.with_raw_response
+            reply = await chat.create(model=model, messages=messages, extra_body=body)
+            return bytes(reply.content)
+        prompt = body.pop("prompt")
+        plain = self._client.completions.with_raw_response
+        answer = await plain.create(model=model, prompt=prompt, extra_body=body)
+        return bytes(answer.content)
+
+    def _connection(self, error: openai.APIConnectionError) -> Setback:
+        cause = error.__cause__
+        said = self._words(str(cause)) if cause is not None and str(cause) else "connection error"
+        absent = type(cause).__name__ in ("ConnectError", "ConnectTimeout")
+        return Setback(reason=said, crowded=True, billable=not absent, absent=absent)
+
+    def _refusal(self, error: openai.APIStatusError) -> Exception:
+        """What a status code means."""
+        status, said = error.status_code, self._said(error)
+        if status in RETRYABLE and getattr(error, "code", None) == "insufficient_quota":
+            return self._fatal(f"says that the quota is used up ({status}: {said})")
+        if status in RETRYABLE or (status >= 500 and status not in PERMANENT):
+            return RetryableError(
+                Setback(
+                    reason=f"{status}: {said}",
+                    wait=retry_after(error.response.headers),
+                    refused=status == 429,
+                    crowded=status not in (408, 409),
+                )
+            )
+        if status in (401, 402, 403):
+            known = f"the key in {self._secret.variable}" if self._secret else "a request without"
+            key = known if self._secret else f"{known} a key ({self._secret.variable} is not set)"
+            return self._fatal(
+                f"refuses {key} ({status}: {said}).\n"
+                "Set the variable to a valid key, or name another one with the option key=VARIABLE"
+            )
+        if status in (404, 405, 501) or status < 400:
+            return self._fatal(
+                f"knows no model '{self._options.address.model}', or has no endpoint "
+                f"{self._options.endpoint} there ({status}: {said}).\n"
+                "Check the model's name and the address, which usually ends in /v1"
+            )
+        return UnanswerableError(f"the server refuses the request ({status}: {said})")
+
+    def _fatal(self, what: str) -> ModelError:
+        return ModelError(f"openai: {self._options.address.base_url} {what}.")
+
+    def _said(self, error: openai.APIStatusError) -> str:
+        """The server's own words, wherever it put them."""
+        body: Any = error.body
+        for name in ("error", "message", "detail"):
+            if isinstance(body, Mapping) and body.get(name):
+                body = body[name]
+        return self._words(str(body) if body else error.message)
+
+    def _words(self, text: str) -> str:
+        """One line without the key, of a bearable length."""
+        line = " ".join(self._secret.scrub(text).split()).rstrip(".")
+        return line if len(line) <= WORDS else line[: WORDS - 3] + "..."
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a server asks to wait: ``retry-after-ms``, or ``Retry-After`` as seconds or as
+    a date (RFC 9110, 10.2.3); None where it asks nothing that can be read."""
+    for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        text = headers.get(name)
+        if text is None:
+            continue
+        try:
+            seconds = float(text) * scale
+        except ValueError:
+            try:
+                seconds = parsedate_to_datetime(text).timestamp() - time.time()
+            except (ValueError, TypeError):
+                continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    return None
+
+
+def import_sdk() -> Any:
+    """The module ``openai``; raises UsageError when it is not installed."""
+    try:
+        import openai
+    except ImportError:
+        raise UsageError(
+            "openai: the package openai is not installed, which models behind a server need.\n"
+            "pip install 'harness[openai]'"
+        ) from None
+    return openai

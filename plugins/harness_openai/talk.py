@@ -1,0 +1,234 @@
+"""Retries, pace and account around the attempts: every request is asked until it is answered,
+cannot be, or the server is beyond hope."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from harness.errors import HarnessError, ModelError
+from harness_openai.faults import RetryableError, Setback, TooDearError, UnanswerableError
+from harness_openai.replies import Spent
+
+if TYPE_CHECKING:
+    from harness.types import JSON
+    from harness_openai.account import Account
+    from harness_openai.options import Options
+    from harness_openai.pace import Pace
+    from harness_openai.server import Server
+
+T = TypeVar("T")
+AnswerT = TypeVar("AnswerT")
+ItemT = TypeVar("ItemT")
+logger = logging.getLogger("harness_openai")
+
+MOST_BACKOFF = 60.0
+FIRST_RETRIES = 2
+"""Retries where nothing listens and nothing was answered yet: the address is probably wrong."""
+HOPELESS = 8
+"""Requests without an answer in a row, and none with one, after which no more are asked."""
+WORTH_SAYING = 10.0
+"""Seconds of waiting that the user is told of."""
+
+
+class AbandonedError(Exception):
+    """Asking was stopped; this request was not answered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(Generic[T]):
+    """One request: its body, the most it can cost, and how its reply is read.
+
+    ``read`` raises RetryableError for a reply that is none, UnanswerableError where the reply says
+    that there is no answer; ``spent`` says what a read reply cost in tokens.
+    """
+
+    body: Mapping[str, JSON]
+    bound: float
+    read: Callable[[Mapping[str, JSON]], T]
+    spent: Callable[[T], Spent]
+
+
+class Talk:
+    """All requests to one server during one ``respond``; belongs to one event loop."""
+
+    def __init__(self, server: Server, options: Options, pace: Pace, account: Account) -> None:
+        """Nothing is asked yet."""
+        self._server = server
+        self._options = options
+        self._limits = options.limits
+        self._pace = pace
+        self._account = account
+        self._random = random.Random()
+        self._answered_at: float | None = None
+        self._hopeless = 0
+        self._end: Exception | None = None
+
+    async def all(
+        self, items: list[ItemT], answer: Callable[[ItemT], Awaitable[AnswerT]]
+    ) -> AsyncGenerator[AnswerT]:
+        """Yield ``answer(item)`` for every item as soon as it is known, in any order.
+
+        Raises the HarnessError that makes all of them pointless, after those under way have
+        ended; ``answer`` raises AbandonedError for the others then.
+        """
+        results: asyncio.Queue[AnswerT | None] = asyncio.Queue()
+
+        async def one(item: ItemT, admitted: asyncio.Event) -> None:
+            async with self._pace.admission():
+                admitted.set()
+                if self._end is not None:
+                    return
+                try:
+                    results.put_nowait(await answer(item))
+                except AbandonedError:
+                    return
+                except Exception as error:
+                    self._end = self._end or error
+
+        async def feed() -> None:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for item in items:
+                        if self._end is not None:
+                            break
+                        admitted = asyncio.Event()
+                        group.create_task(one(item, admitted))
+                        await admitted.wait()
+            finally:
+                results.put_nowait(None)
+
+        feeding = asyncio.create_task(feed())
+        try:
+            while (result := await results.get()) is not None:
+                yield result
+            await feeding
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+        if self._end is not None:
+            raise self._end
+
+    async def ask(self, call: Call[T]) -> T:
+        """The answer to one call, tried again as often as it takes.
+
+        Raises UnanswerableError when this request has none, AbandonedError when asking was stopped,
+        HarnessError when every request would fail the same way.
+        """
+        try:
+            found = await self._persist(call)
+        except TooDearError:
+            raise
+        except UnanswerableError as error:
+            self._hopeless += 1
+            if self._answered_at is None and self._hopeless >= HOPELESS:
+                raise ModelError(
+                    f"openai: {self._options.address.base_url} answered none of the first "
+                    f"{self._hopeless} requests: {error}."
+                ) from None
+            raise
+        return found
+
+    async def _persist(self, call: Call[T]) -> T:
+        started = time.monotonic()
+        failures = refusals = 0
+        while True:
+            if self._end is not None:
+                raise AbandonedError
+            if not await self._account.reserve(call.bound):
+                raise TooDearError(self._too_dear())
+            try:
+                return await self._attempt(call)
+            except RetryableError as error:
+                setback = error.setback
+            refusals += setback.refused
+            failures += not setback.refused
+            self._give_up(setback, failures, started)
+            await self._back_off(setback, max(failures, refusals))
+
+    async def _attempt(self, call: Call[T]) -> T:
+        """One attempt, with its cost booked whatever becomes of it."""
+        cost = 0.0
+        try:
+            async with self._pace.flight():
+                if self._end is not None:
+                    raise AbandonedError
+                sent_at = time.monotonic()
+                cost = call.bound
+                try:
+                    data = await self._server.post(call.body)
+                except RetryableError as error:
+                    cost = call.bound if error.setback.billable else 0.0
+                    if error.setback.crowded:
+                        self._pace.congested(sent_at)
+                    raise
+                except (UnanswerableError, HarnessError):
+                    cost = 0.0
+                    raise
+                taken = time.monotonic() - sent_at
+            found = call.read(data)
+            spent = call.spent(found)
+            cost = self._account.cost(spent, call.bound)
+            self._answered_at = time.monotonic()
+            self._pace.succeeded(taken, spent.generated or 0)
+            return found
+        finally:
+            self._account.settle(call.bound, cost)
+
+    def _give_up(self, setback: Setback, failures: int, started: float) -> None:
+        """Raise when another attempt would be one too many."""
+        quiet_since = max(started, self._answered_at or started)
+        waiting = time.monotonic() - quiet_since + (setback.wait or 0.0)
+        if setback.refused:
+            if waiting > self._limits.max_wait:
+                raise self._silent(
+                    f"only refuses for {waiting:.0f} s (max_wait={self._limits.max_wait:g})",
+                    setback,
+                )
+            return
+        most = self._limits.retries
+        if setback.absent and self._answered_at is None:
+            most = min(most, FIRST_RETRIES)
+        if failures <= most:
+            if self._answered_at is None and failures > FIRST_RETRIES:
+                logger.warning(
+                    "%s gave no answer yet, attempt %d of %d follows: %s",
+                    self._options.address.base_url,
+                    failures + 1,
+                    most + 1,
+                    setback.reason,
+                )
+            return
+        if self._answered_at is None or self._answered_at < started:
+            raise self._silent(f"gave no answer to {failures} attempts", setback)
+        raise UnanswerableError(f"no answer in {failures} attempts; the last: {setback.reason}")
+
+    def _silent(self, what: str, setback: Setback) -> ModelError:
+        return ModelError(
+            f"openai: {self._options.address.base_url} {what}: {setback.reason}.\n"
+            "Check the address and the server; the same command then goes on with what is missing."
+        )
+
+    async def _back_off(self, setback: Setback, number: int) -> None:
+        """Full jitter: any time up to a bound that doubles; the server's own wish comes on top."""
+        most = min(MOST_BACKOFF, self._limits.backoff * 2.0 ** min(number - 1, 30))
+        jitter = self._random.uniform(0.0, most)
+        if setback.wait:
+            if setback.wait >= WORTH_SAYING:
+                logger.warning(
+                    "%s asks to wait %.0f s", self._options.address.base_url, setback.wait
+                )
+            self._pace.pause(setback.wait)
+        await asyncio.sleep((setback.wait or 0.0) + jitter)
+
+    def _too_dear(self) -> str:
+        account = self._account
+        return (
+            f"not asked: it could pass the bound on costs ({account.spent:.6g} of "
+            f"{account.limit or 0.0:.6g} spent by this model; --max-cost)"
+        )
