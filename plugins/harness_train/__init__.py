@@ -14,6 +14,7 @@ from harness.training import TrainerSpec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.pretraining import PretrainRequest
     from harness.training import FinetuneRequest, TrainingJob
 
 
@@ -23,6 +24,12 @@ def _finetune(request: FinetuneRequest) -> TrainingJob:
     return FinetuneJob(request)
 
 
+def _pretrain(request: PretrainRequest) -> TrainingJob:
+    from harness_train.pretrain.job import PretrainingJob
+
+    return PretrainingJob(request)
+
+
 @hookimpl
 def harness_trainers() -> Iterator[TrainerSpec]:
     """Declare the trainers."""
@@ -30,4 +37,9 @@ def harness_trainers() -> Iterator[TrainerSpec]:
         name="finetune",
         build=_finetune,
         description="full, LoRA, AdaLoRA, IA³, prefix and head-only training on a task's examples",
+    )
+    yield TrainerSpec(
+        name="pretrain",
+        build=_pretrain,
+        description="causal, masked and next-sentence training of every size on a corpus",
     )
