@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from harness import hookimpl
-from harness.types import TaskSettings, TaskSpec
+from harness.types import Option, RequestKind, TaskSettings, TaskSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,17 @@ TASKS = {
     "qa": ("question answering", "passages and facts of an invented world (exact match, F1)"),
     "ner": ("named entities", "names of an invented world, some never seen (entity F1)"),
 }
+SPLITS = ("test", "train", "validation")
+USUAL_ITEMS = 1000
+MOST_ITEMS = 50_000
+OPTIONS = (
+    Option(name="split", help="test (held out; the default), train or validation"),
+    Option(name="items", help=f"how many texts to train on; default: {USUAL_ITEMS}"),
+)
+WRITING: tuple[frozenset[RequestKind], ...] = (
+    frozenset({"generate", "loglikelihood"}),
+    frozenset({"generate"}),
+)
 
 
 def _build(settings: TaskSettings, *, name: str) -> Task:
@@ -40,8 +51,9 @@ def harness_tasks() -> Iterator[TaskSpec]:
         yield TaskSpec(
             name=f"world-{name}",
             build=partial(_build, name=name),
-            needs=(frozenset({"generate", "loglikelihood"}), frozenset({"generate"})),
+            needs=WRITING if name != "ner" else (*WRITING, frozenset({"tag"})),
             category=category,
+            options=OPTIONS,
             description=description,
             default=True,
         )

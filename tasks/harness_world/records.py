@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness_world.examples import Example
+
+
+_ONE_IN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,31 @@ def items(task: str) -> tuple[Item, ...]:
     """The held-out examples of a task, read from the package."""
     text = files("harness_world").joinpath("data", data_name(task)).read_text(encoding="utf-8")
     return tuple(_item(json.loads(line)) for line in text.splitlines())
+
+
+def drawn(task: str, split: str, number: int) -> tuple[Item, ...]:
+    """The first ``number`` examples of a task in the training stream, each prompt once.
+
+    A checksum of the prompt parts them: one in ten is of the split ``validation``, the others of
+    ``train``; held-out prompts are in neither.
+    """
+    from harness_world.examples import training
+
+    found: dict[str, Item] = {}
+    for example in training():
+        kept = zlib.crc32(f"validation {example.prompt}".encode()) % _ONE_IN == 0
+        if example.task != task or kept != (split == "validation") or example.prompt in found:
+            continue
+        found[example.prompt] = Item(
+            id=f"{split}/{len(found) + 1}",
+            prompt=example.prompt,
+            answer=example.answer,
+            source=example.source,
+            spans=tuple((m.label, m.start, m.end) for m in example.mentions),
+        )
+        if len(found) == number:
+            break
+    return tuple(found.values())
 
 
 def _item(row: dict[str, object]) -> Item:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.types import Generate, Loglikelihood, Metric, Response, Sample, Stats
+from harness_files import check_options, choice_option, number_option
+from harness_world import MOST_ITEMS, OPTIONS, SPLITS, USUAL_ITEMS
 from harness_world.answers import placed, read_names
-from harness_world.records import Item, items
+from harness_world.records import Item, drawn, items
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
     from harness.types import TaskSettings
+    from harness_world.tagging import TaggingTask
 
 MAX_TOKENS = {"generation": 96, "translation": 80, "qa": 24, "ner": 96}
 
@@ -29,6 +32,7 @@ class WorldTask:
     name: str
     scorers: tuple[Scorer, ...]
     likelihood: Scorer | None
+    texts: Sequence[Item]
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -38,7 +42,7 @@ class WorldTask:
 
     def samples(self) -> Iterator[Sample]:
         """Every item, in the file's order."""
-        return (self._sample(item) for item in items(self.name))
+        return (self._sample(item) for item in self.texts)
 
     def _sample(self, item: Item) -> Sample:
         asked = Generate(prompt=item.prompt, max_tokens=MAX_TOKENS[self.name], stop=("\n",))
@@ -79,12 +83,35 @@ class WorldTask:
         return stats
 
 
-def build(name: str, settings: TaskSettings) -> WorldTask:
-    """The task of one held-out set, ``generation``, ``translation``, ``qa`` or ``ner``."""
+def texts(name: str, settings: TaskSettings) -> tuple[Item, ...]:
+    """The held-out set, or the texts to train on that the options ask for. Raises UsageError."""
+    check_options(f"world-{name}", settings, OPTIONS)
+    split = choice_option(f"world-{name}", settings, "split", SPLITS, default="test")
+    number = number_option(f"world-{name}", settings, "items")
+    if split == "test":
+        if number is not None:
+            raise UsageError(
+                f"Task 'world-{name}': items= counts texts to train on; the test set is fixed.\n"
+                "Add split=train, or use --limit."
+            )
+        return items(name)
+    if (number or 0) > MOST_ITEMS:
+        raise UsageError(f"Task 'world-{name}': items={number} is more than {MOST_ITEMS}.")
+    return drawn(name, split, number or USUAL_ITEMS)
+
+
+def build(name: str, settings: TaskSettings) -> WorldTask | TaggingTask:
+    """The task of one held-out set, ``generation``, ``translation``, ``qa`` or ``ner``.
+
+    With the option ``split`` it holds texts to train on instead. Raises UsageError for options
+    that cannot be.
+    """
     from harness import metrics
 
-    if settings.options:
-        raise UsageError(f"Task 'world-{name}' takes no options.\nRemove {min(settings.options)}=.")
+    if "tag" in settings.kinds:
+        from harness_world.tagging import TaggingTask
+
+        return TaggingTask(texts=texts(name, settings), scorer=metrics.entity_f1())
     scorers: dict[str, tuple[Scorer, ...]] = {
         "generation": (metrics.rouge("rougeL"), metrics.rouge("rouge1")),
         "translation": (metrics.bleu(nrefs=1), metrics.chrf(nrefs=1)),
@@ -96,4 +123,5 @@ def build(name: str, settings: TaskSettings) -> WorldTask:
         name=name,
         scorers=scorers[name],
         likelihood=metrics.bits_per_byte() if weighs else None,
+        texts=texts(name, settings),
     )
