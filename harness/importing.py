@@ -25,6 +25,8 @@ from harness.types import CellRecord, ImportedCell
 # Control characters, direction marks and lone surrogates: they forge terminal output and tables.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 PARTS = ("manifest.json", "cells", "samples")
+DERIVED = ("index", "exports")
+"""Made of the parts: what an earlier import left of them would be of other results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,8 +199,10 @@ def _refuse_other_run(path: Path, request: ImportRequest) -> None:
 def _move(source: Path, target: Path) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
-        for name in PARTS:
+        for name in (*PARTS, *DERIVED):
             _remove(target / name)
+        if (source / "index").is_dir():
+            (source / "index").replace(target / "index")
         for name in reversed(PARTS):  # the manifest comes last: it vouches for the rest
             (source / name).replace(target / name)
     except OSError as error:

@@ -5,6 +5,7 @@
     RUN/manifest.json               what was asked, by which versions, on what, how it ended
     RUN/cells/MODEL--TASK.json      one CellRecord
     RUN/samples/MODEL--TASK.jsonl   one SampleRecord a line
+    RUN/index/MODEL--TASK.npz       the samples' statistics again, for speed; may be deleted
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.cellstats import CellStats, made_stats, read_stats
 from harness.codec import SCHEMA, from_json, to_json
 from harness.errors import DataError, SaveError, UsageError
-from harness.types import CellRecord, RunRecord, SampleRecord, Stats
+from harness.statsindex import load_index, save_index, source_of
+from harness.types import CellRecord, RunRecord, SampleRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +53,6 @@ class Manifest:
     finished: str | None = None
     seconds: float | None = None
     errors: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class CellStats:
-    """A cell's statistics: ``rows[metric][sample id]``, and each sample's group."""
-
-    rows: Mapping[str, Mapping[str, Stats]]
-    groups: Mapping[str, str | None]
 
 
 class RunDirectory:
@@ -111,10 +106,15 @@ class RunDirectory:
                 self.path.rmdir()
 
     def write_cell(self, record: CellRecord, samples: Iterable[SampleRecord]) -> None:
-        """Write the samples, then the record that vouches for them."""
-        lines = (json.dumps(to_json(s), ensure_ascii=False) + "\n" for s in samples)
-        self._write(self.samples_path(record.model.name, record.task), lines)
+        """Write the samples, then the record that vouches for them, then the index."""
+        gathered = _Gathered()
+        written = self._write(
+            self.samples_path(record.model.name, record.task),
+            (json.dumps(gathered.take(to_json(s)), ensure_ascii=False) + "\n" for s in samples),
+        )
         self._write(self.cell_path(record.model.name, record.task), _document(record))
+        with suppress(ValueError):  # rows that no matrix holds are found when they are read
+            save_index(self.index_path(record), gathered.stats(), written)
 
     def read_cell(self, model: str, task: str) -> CellRecord | None:
         """The record of a cell, or None where it was never finished."""
@@ -139,20 +139,21 @@ class RunDirectory:
     def read_stats(self, record: CellRecord) -> CellStats:
         """Statistics of every graded sample of a cell, without its texts."""
         path = self.samples_path(record.model.name, record.task)
-        rows: dict[str, dict[str, Stats]] = {}
-        groups: dict[str, str | None] = {}
         try:
+            source = source_of(path)
+            known = load_index(self.index_path(record), source)
+            if known is not None:
+                return known
             with path.open(encoding="utf-8") as lines:
-                for number, line in enumerate(lines, start=1):
-                    sample = _parse(line, f"{path} line {number}")
-                    groups[sample["id"]] = sample["group"]
-                    for metric, stats in sample["stats"].items():
-                        rows.setdefault(metric, {})[sample["id"]] = tuple(stats)
-        except (OSError, UnicodeDecodeError, KeyError, TypeError) as error:
+                stats = read_stats(lines)
+            if source_of(path) == source:
+                save_index(self.index_path(record), stats, source)
+        except (OSError, ValueError) as error:
             raise DataError(
-                f"The samples {path} cannot be read: {error}.\nRun the same command again."
+                f"The samples {path} cannot be read: {error}.\n"
+                "Run the same command again, or import the results again."
             ) from error
-        return CellStats(rows=rows, groups=groups)
+        return stats
 
     def read_run(self) -> RunRecord:
         """All finished cells of the run, in the order planned, and whether any is missing."""
@@ -175,8 +176,15 @@ class RunDirectory:
         """Where a cell's samples lie."""
         return self.path / "samples" / f"{_slug(model)}--{_slug(task)}.jsonl"
 
-    def _write(self, path: Path, lines: Iterable[str]) -> None:
-        """To a temporary file, synced, then renamed: a reader sees the old or the new, whole."""
+    def index_path(self, record: CellRecord) -> Path:
+        """Where a cell's statistics lie once more."""
+        return self.path / "index" / f"{_slug(record.model.name)}--{_slug(record.task)}.npz"
+
+    def _write(self, path: Path, lines: Iterable[str]) -> list[int]:
+        """To a temporary file, synced, then renamed: a reader sees the old or the new, whole.
+
+        Returns the state of the file, as :func:`harness.statsindex.source_of` gives it.
+        """
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         with _saving(path):
             try:
@@ -185,9 +193,34 @@ class RunDirectory:
                     file.flush()
                     if self.sync:
                         os.fsync(file.fileno())
+                state = source_of(temporary)
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
+        return state
+
+
+class _Gathered:
+    """Collects the statistics of samples on their way to the file."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.groups: list[str | None] = []
+        self.tables: dict[str, tuple[list[int], list[Sequence[float]]]] = {}
+
+    def take(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """Note a sample, as JSON, and hand it on."""
+        for metric, row in sample["stats"].items():
+            places, rows = self.tables.setdefault(metric, ([], []))
+            places.append(len(self.ids))
+            rows.append(row)
+        self.ids.append(sample["id"])
+        self.groups.append(sample["group"])
+        return sample
+
+    def stats(self) -> CellStats:
+        """What was collected; raises ValueError for what no matrix holds."""
+        return made_stats(self.ids, self.groups, self.tables)
 
 
 @contextmanager

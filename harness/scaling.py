@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from harness.cellstats import CellStats, side_by_side
 from harness.laws import Fit, Series, fit_series
-from harness.results import CellStats, RunDirectory
+from harness.results import RunDirectory
 from harness.types import CellRecord, Metric, RunRecord, Score
 
 if TYPE_CHECKING:
@@ -64,17 +65,21 @@ def fit_run(
     """
     axes = _axes(run.cells)
     points = _points(run.cells, axes)
-    statistics: dict[tuple[str, str], CellStats] = {}
+    statistics: dict[str, CellStats] = {}
+    current: tuple[str, str] | None = None
     fits = []
     for (family, task, name), found in points.items():
         if len({point.size for point in found}) < LEAST_MODELS:
             continue
+        if current != (family, task):  # one curve's cells in memory at a time
+            current = (family, task)
+            statistics.clear()
         cells = []
         for point in found:
-            key = (point.record.model.name, task)
-            if key not in statistics:
-                statistics[key] = directory.read_stats(point.record)
-            cells.append(statistics[key])
+            model = point.record.model.name
+            if model not in statistics:
+                statistics[model] = directory.read_stats(point.record)
+            cells.append(statistics[model])
         metric = _shared_metric(found)
         replicates = _replicates(metric, name, cells, seed)
         parametric = _parametric(found, seed) if replicates is None else None
@@ -147,21 +152,16 @@ def _replicates(
 
     from harness import metrics
 
-    shared = [
-        key
-        for key in cells[0].rows.get(name, {})
-        if all(key in c.rows.get(name, {}) for c in cells)
-    ]
-    if not shared:
+    try:
+        found = side_by_side(name, cells)
+    except ValueError:
         return None
-    groups = [cells[0].groups[key] for key in shared]
-    named = [group for group in groups if group is not None]
-    clustered = groups if len(set(named)) < len(named) else None
-    weights = metrics.bootstrap_weights(len(shared), REPLICATES, seed, clustered)
-    columns = [
-        metrics.replicates(metric, np.array([cell.rows[name][key] for key in shared]), weights)
-        for cell in cells
-    ]
+    if found is None:
+        return None
+    named = [group for group in found.groups or () if group is not None]
+    clustered = found.groups if len(set(named)) < len(named) else None
+    weights = metrics.bootstrap_weights(found.rows.shape[1], REPLICATES, seed, clustered)
+    columns = [metrics.replicates(metric, rows, weights) for rows in found.rows]
     return np.stack(columns, axis=1)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from harness import metrics
+from harness.cellstats import CellStats, made_stats
 from harness.compare import Side
-from harness.results import CellStats, Manifest, PlannedCell, RunDirectory
+from harness.results import Manifest, PlannedCell, RunDirectory
 from harness.types import (
     CellRecord,
     Counts,
@@ -80,17 +81,11 @@ class ToyCell:
 
     @property
     def cell_stats(self) -> CellStats:
-        groups = self.groups if self.groups is not None else [None] * len(self.names)
-        return CellStats(
-            rows={
-                metric.name: {
-                    name: tuple(float(v) for v in row)
-                    for name, row in zip(self.names, rows, strict=True)
-                }
-                for metric, rows in self.stats.items()
-            },
-            groups=dict(zip(self.names, groups, strict=True)),
-        )
+        names = self.names
+        tables = {
+            metric.name: (range(len(rows)), rows.tolist()) for metric, rows in self.stats.items()
+        }
+        return made_stats(names, self.groups, tables)
 
 
 def side(*cells: ToyCell, label: str = "side") -> Side:
@@ -107,17 +102,18 @@ def write_run(path: Path, *cells: ToyCell) -> Path:
     directory = RunDirectory(path)
     directory.prepare()
     for cell in cells:
-        kept = cell.cell_stats
+        kept = {metric.name: cell.cell_stats.by_sample(metric.name) for metric in cell.stats}
+        groups = cell.groups if cell.groups is not None else [None] * len(cell.names)
         samples = [
             SampleRecord(
                 id=name,
                 requests=(),
                 responses=(),
                 reference="",
-                stats={metric: rows[name] for metric, rows in kept.rows.items() if name in rows},
-                group=kept.groups[name],
+                stats={metric: rows[name] for metric, rows in kept.items() if name in rows},
+                group=group,
             )
-            for name in cell.names
+            for name, group in zip(cell.names, groups, strict=True)
         ]
         directory.write_cell(cell.record, samples)
     directory.write_manifest(

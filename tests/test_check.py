@@ -308,11 +308,12 @@ def test_a_baseline_holds_all_that_was_measured(tmp_path: Path) -> None:
     kept = gates.read_baseline(path)
     for cell in cells:
         found = kept.stats[cell.model, "task"]()
-        assert found.groups == cell.cell_stats.groups
-        for metric, rows in cell.cell_stats.rows.items():
-            assert list(found.rows[metric]) == list(rows)
-            for key, row in rows.items():
-                assert found.rows[metric][key] == pytest.approx(row, nan_ok=True, rel=0)
+        given = cell.cell_stats
+        assert (found.ids, found.groups) == (given.ids, given.groups)
+        assert list(found.tables) == list(given.tables)
+        for metric, table in given.tables.items():
+            assert found.graded(metric) == given.graded(metric)
+            assert found.tables[metric].rows == pytest.approx(table.rows, nan_ok=True, rel=0)
     assert [record.model for record in kept.cells] == [cell.record.model for cell in cells]
 
 

@@ -183,7 +183,7 @@ def test_a_comparison_that_cannot_be_made_says_why(program: Program) -> None:
         (["out", "out", "--test", "macnemar"], 2, "macnemar"),
         (["out", "short"], 5, "limit none against 7"),
         (["out:adder-10", "lost"], 4, "samples"),
-        (["out:adder-10", "torn"], 4, "is not JSON"),
+        (["out:adder-10", "torn"], 4, "cannot be read: line 40"),
     ):
         done = program("compare", *arguments)
         assert done.returncode == code, done.stderr + done.stdout

@@ -305,8 +305,8 @@ def test_lm_eval_files_come_back_equal(run: Path, tmp_path: Path) -> None:
         twin = first[record.model.name, record.task]
         assert [s.metric.bounds for s in twin.scores] == [s.metric.bounds for s in record.scores]
         assert twin.shots == record.shots == 2
-        rows = RunDirectory(tmp_path / "again").read_stats(twin).rows
-        assert [len(rows[name]) for name in ("f1", "nll")] == [2, 2]
+        stats = RunDirectory(tmp_path / "again").read_stats(twin)
+        assert [len(stats.graded(name)) for name in ("f1", "nll")] == [2, 2]
 
 
 def test_percent_becomes_shares_where_readers_of_lm_eval_expect_them(tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ def test_samples_that_give_the_score_again_are_used(tmp_path: Path) -> None:
     score = ImportedScore(metric=ACC, value=0.75, stderr=0.25, n=4)
     made = cell(scores=(score,), samples=samples(1, 1, 0, 1))
     (record,) = save("x", [made], tmp_path / "run").records
-    rows = RunDirectory(tmp_path / "run").read_stats(record).rows
-    assert len(rows["acc"]) == 4
+    stats = RunDirectory(tmp_path / "run").read_stats(record)
+    assert len(stats.graded("acc")) == 4
     assert record.scores[0].ci == (0.25, 1.0)  # the bootstrap's, not 0.75 ± 1.96 · 0.25
     assert record.scores[0].stderr == 0.25
 
@@ -68,7 +68,7 @@ def test_samples_that_do_not_are_kept_without_statistics(
     assert record.scores[0].ci == pytest.approx(
         (value - 0.19600, min(1, value + 0.19600)), abs=1e-4
     )
-    assert RunDirectory(tmp_path / "run").read_stats(record).rows == {}
+    assert RunDirectory(tmp_path / "run").read_stats(record).tables == {}
 
 
 def test_without_any_uncertainty_there_is_no_interval(tmp_path: Path) -> None:
@@ -285,7 +285,9 @@ def test_nothing_to_import_is_an_error(tmp_path: Path) -> None:
 def test_an_import_replaces_itself_and_nothing_else(tmp_path: Path) -> None:
     run = tmp_path / "run"
     save("x", [cell(value=0.4), cell("b")], run, settings={"paths": ["a"]})
+    (run / "exports" / "lm-eval").mkdir(parents=True)
     save("x", [cell(value=0.6)], run, settings={"paths": ["a"]})
+    assert not (run / "exports").exists()  # it was made of the scores that are gone
     assert len(RunDirectory(run).read_run().cells) == 1
     assert len(list((run / "cells").iterdir())) == 1
     with pytest.raises(UsageError, match="holds a run already, and not the same import"):

@@ -134,7 +134,7 @@ def test_inspect_samples_give_the_reported_accuracy(files: Path, tmp_path: Path)
     (record,) = take("inspect", tmp_path / "run", files / "inspect" / name)
     assert record.scores[0].value == 0.8 and record.scores[0].n == 10
     assert record.scores[0].stderr == pytest.approx(0.13333333333333333)
-    rows = RunDirectory(tmp_path / "run").read_stats(record).rows["accuracy"]
+    rows = RunDirectory(tmp_path / "run").read_stats(record).by_sample("accuracy")
     assert sorted(rows.values()) == [(0.0, 1.0)] * 2 + [(1.0, 1.0)] * 8
     assert record.versions["inspect_ai"] == "0.3.58.dev16+g6a87748b"
 
@@ -166,8 +166,10 @@ def test_helm_directories(files: Path, tmp_path: Path) -> None:
     # The test split alone: nine of the ten instances, four of the five.
     assert {t: r.scores[0].n for t, r in cells.items()} == {task: 9, "narrative_qa": 4}
     assert cells[task].scores[0].metric.chance == 0.25
-    rows = RunDirectory(tmp_path / "run").read_stats(cells["narrative_qa"]).rows
-    assert sum(value for value, _ in rows["f1_score"].values()) / 4 == pytest.approx(0.1742424242)
+    rows = RunDirectory(tmp_path / "run").read_stats(cells["narrative_qa"])
+    assert sum(value for value, _ in rows.by_sample("f1_score").values()) / 4 == pytest.approx(
+        0.1742424242
+    )
     assert not any("num_" in metric or "runtime" in metric for _, _, metric in found)
 
 

@@ -60,8 +60,12 @@ def test_bleu_chrf_and_ter_are_rebuilt_from_pairs(tmp_path: Path) -> None:
         row = line(number, "bleu", list(pair)) | {"chrf": list(pair), "ter": list(pair)}
         rows.append(row | {"metrics": ["bleu", "chrf", "ter"]})
     (record,) = take("lm-eval", tmp_path / "run", write_lm_eval(tmp_path, results, rows))
-    stats = RunDirectory(tmp_path / "run").read_stats(record).rows
-    assert {name: len(row) for name, row in stats.items()} == {"bleu": 3, "chrf": 3, "ter": 3}
+    stats = RunDirectory(tmp_path / "run").read_stats(record)
+    assert {name: len(stats.graded(name)) for name in stats.tables} == {
+        "bleu": 3,
+        "chrf": 3,
+        "ter": 3,
+    }
     assert record.origin is not None and record.origin.notes == ()
     assert [s.metric.bounds for s in record.scores][:2] == [(0.0, 100.0), (0.0, 100.0)]
 
@@ -88,7 +92,7 @@ def test_perplexities_are_rebuilt_from_log_probabilities(tmp_path: Path) -> None
         "perplexity": "exp-ratio",
     }
     assert all(s.metric.is_loss and not s.metric.higher_is_better for s in record.scores)
-    assert len(RunDirectory(tmp_path / "run").read_stats(record).rows) == 3
+    assert len(RunDirectory(tmp_path / "run").read_stats(record).tables) == 3
 
 
 def test_one_line_per_filter_is_one_sample(tmp_path: Path) -> None:
@@ -172,7 +176,12 @@ def test_epochs_of_inspect_are_grouped_by_sample(tmp_path: Path) -> None:
     path.write_text(json.dumps(log))
     (record,) = take("inspect", tmp_path / "run", path)
     stats = RunDirectory(tmp_path / "run").read_stats(record)
-    assert dict(stats.groups) == {"0": "0", "0#2": "0", "1": "1", "1#2": "1"}
+    assert dict(zip(stats.ids, stats.groups or (), strict=True)) == {
+        "0": "0",
+        "0#2": "0",
+        "1": "1",
+        "1#2": "1",
+    }
     assert (record.counts.truncated, record.counts.empty) == (4, 4)
     # Two samples of two epochs: whole samples are drawn, so the ends are those of 0.5 and 1.
     assert record.scores[0].ci == (0.5, 1.0)
@@ -234,7 +243,7 @@ def test_olmes_metrics_and_predictions(tmp_path: Path) -> None:
     assert record.scores[0].metric.name == "acc_per_char"
     assert record.scores[0].metric.chance == 0.25
     assert record.shots == 5 and record.scores[0].n == 2
-    assert len(RunDirectory(tmp_path / "run").read_stats(record).rows["acc_per_char"]) == 2
+    assert len(RunDirectory(tmp_path / "run").read_stats(record).by_sample("acc_per_char")) == 2
     (alone,) = read("olmes", tmp_path / "metrics-all.jsonl")
     assert alone.scores == read("olmes", tmp_path)[0].scores
 
@@ -254,8 +263,8 @@ def test_evalscope_in_its_own_folders(tmp_path: Path) -> None:
         review = {"index": 0, "sample_score": {"score": {"value": {"acc": value}}, "sample_id": 0}}
         (reviews / f"arc_{subset}.jsonl").write_text(json.dumps(review) + "\n")
     (record,) = take("evalscope", tmp_path / "run", tmp_path)
-    stats = RunDirectory(tmp_path / "run").read_stats(record).rows
-    assert dict(stats["acc"]) == {"easy/0": (1.0, 1.0), "hard/0": (0.0, 1.0)}
+    stats = RunDirectory(tmp_path / "run").read_stats(record)
+    assert stats.by_sample("acc") == {"easy/0": (1.0, 1.0), "hard/0": (0.0, 1.0)}
 
 
 def test_averages_and_corpus_errors_of_lighteval_are_left_out(tmp_path: Path) -> None:
@@ -307,7 +316,7 @@ def test_details_of_lighteval_are_its_samples(tmp_path: Path) -> None:
     file = details / "details_leaderboard|arc|0_2026-01-01T00-00-00.parquet"
     parquet.write_table(pa.Table.from_pylist(rows), file)
     (record,) = take("lighteval", tmp_path / "run", results)
-    assert len(RunDirectory(tmp_path / "run").read_stats(record).rows["acc"]) == 2
+    assert len(RunDirectory(tmp_path / "run").read_stats(record).by_sample("acc")) == 2
     sample = next(RunDirectory(tmp_path / "run").read_samples(record))
     assert sample.requests[1] == Loglikelihood(context="Context Q", continuation=" b")
     assert sample.responses[1].logprob == -1.0 and sample.reference == [" b"]

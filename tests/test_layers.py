@@ -13,9 +13,9 @@ import pytest
 LAYERS = [
     {"errors", "types", "wording"},
     {"rendering", "metering", "sizes", "reading", "training"},
-    {"hookspecs", "codec", "names", "fetching"},
-    {"plugins"},
-    {"plan"},
+    {"hookspecs", "codec", "names", "fetching", "pretraining"},
+    {"plugins", "recipes", "cellstats"},
+    {"plan", "statsindex"},
     {"metrics", "store", "results"},
     {"asking", "grading", "manifest", "models"},
     {"run", "rescore", "imported", "outputs"},

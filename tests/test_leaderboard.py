@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from test_docs import run_page
 
 from harness import stats
+from harness.cellstats import Aligned
 from harness.cli import invoke
-from harness.codec import to_json
 from harness.errors import DataError, NotComparableError, UsageError
 from harness.leaderboard import (
     Board,
@@ -33,10 +33,9 @@ from harness.leaderboard import (
     board_markdown,
     build_board,
     read_source,
-    reading,
 )
 from harness.leaderboard.ranking import draws_separate, from_samples, ranks
-from harness.types import Metric, Response, SampleRecord
+from harness.types import Metric
 
 CHOICE = Metric(name="acc", formula="mean", bounds=(0.0, 100.0), chance=25.0)
 HOSTILE = [
@@ -142,7 +141,7 @@ def test_draws_are_those_of_the_paired_bootstrap_also_by_groups() -> None:
     generator = np.random.default_rng(3)
     rows = generator.integers(1, 9, size=(3, 40, 10)).astype(float)
     unit = np.repeat(np.arange(10), 4)
-    tables = reading.Tables(rows=rows, unit=unit, left_out=0)
+    tables = Aligned(rows=rows, groups=tuple(map(str, unit)), alone=(0, 0, 0))
     resampler = stats.Resampler(draws=200, seed=5)
     material = from_samples(toys.BLEU, tables, resampler)
     pairs = stats.Pairs(metric=toys.BLEU, a=rows[0], b=rows[2], unit=unit)
@@ -155,28 +154,6 @@ def test_draws_are_those_of_the_paired_bootstrap_also_by_groups() -> None:
     for level in (p * 0.9, p * 1.1):
         answer = draws_separate(material.draws[0], material.draws[2], values, level)
         assert answer == (p <= level)
-
-
-TEXT = st.text(max_size=30) | st.sampled_from(
-    ['"stats": {', '", "stats": {"a": [1]}, "group": null, "unparseable": false}', "{", '\\"']
-)
-
-
-@given(name=TEXT, text=TEXT, group=st.none() | TEXT, key=TEXT)
-def test_the_quick_reader_agrees_with_a_json_parser(
-    name: str, text: str, group: str | None, key: str
-) -> None:
-    record = SampleRecord(
-        id=name,
-        requests=(),
-        responses=(Response(text=text),),
-        reference={"stats": {"trap": text}, key: [text]},
-        stats={key: (1.0, 2.0), "m": (0.5,)},
-        group=group,
-    )
-    line = json.dumps(to_json(record), ensure_ascii=False) + "\n"
-    whole = json.loads(line)
-    assert reading._sample(line) == (whole["id"], whole["group"], whole["stats"])
 
 
 def test_the_same_run_twice_is_one_row_and_another_outcome_is_another(tmp_path: Path) -> None:

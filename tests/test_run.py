@@ -91,8 +91,8 @@ def test_the_samples_file_holds_what_was_asked_and_answered(tmp_path: Path) -> N
     assert samples[1].requests[0].kind == "generate"
     assert samples[1].responses[0].text == samples[1].reference
     stats = RunDirectory(tmp_path).read_stats(outcome.records[0])
-    assert set(stats.rows) == {"exact_match", "bits_per_byte"}
-    assert stats.groups == {"sum-0": None, "sum-1": None, "sum-2": None}
+    assert set(stats.tables) == {"exact_match", "bits_per_byte"}
+    assert (stats.ids, stats.groups) == (("sum-0", "sum-1", "sum-2"), None)
 
 
 def test_the_same_run_again_asks_nothing_and_keeps_the_records(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def test_only_shared_samples_are_paired_and_the_rest_counted() -> None:
     b = ToyCell(stats={ACC: right(0.5, 4, 1)}, ids=list("cdxa")).cell_stats
     found = stats.pair(ACC, a, b)
     assert (found.n, found.only_a, found.only_b) == (3, 2, 1)
-    assert found.a[:, 0].tolist() == [a.rows["acc"][key][0] for key in "acd"]
+    assert found.a[:, 0].tolist() == [a.by_sample("acc")[key][0] for key in "acd"]
     with pytest.raises(NotComparableError, match="no sample is graded on both sides"):
         stats.pair(ACC, a, ToyCell(stats={ACC: right(0.5, 1, 1)}, ids=["z"]).cell_stats)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
+from harness.cellstats import CellStats, MetricRows, made_stats
 from harness.codec import from_json, to_json
 from harness.compare import Side
 from harness.errors import DataError, PartialError, SaveError
-from harness.results import CellStats
-from harness.types import CellRecord, Stats
+from harness.types import CellRecord
 
 SCHEMA = 1
 KIND = "harness-baseline"
@@ -106,38 +106,38 @@ class _SampleLists:
         self.entries: list[dict[str, Any]] = []
         self._known: dict[tuple[Any, ...], int] = {}
 
-    def number(self, groups: Mapping[str, str | None]) -> int:
-        """The number of the list of these samples, added where it is new."""
-        key = tuple(groups.items())
+    def number(self, stats: CellStats) -> int:
+        """The number of the list of a cell's samples, added where it is new."""
+        key = (stats.ids, stats.groups)
         if key not in self._known:
-            named = any(group is not None for group in groups.values())
             self._known[key] = len(self.entries)
-            self.entries.append(
-                {"ids": list(groups), "groups": list(groups.values()) if named else None}
-            )
+            self.entries.append({"ids": stats.ids, "groups": stats.groups})
         return self._known[key]
 
 
 def _cell_entry(cell: CellRecord, stats: CellStats, lists: _SampleLists) -> dict[str, Any]:
-    ids = list(stats.groups)
     return {
         "record": to_json(cell),
-        "samples": lists.number(stats.groups),
+        "samples": lists.number(stats),
         "stats": {
-            metric: _columns([rows.get(one) for one in ids]) for metric, rows in stats.rows.items()
+            metric: list(_columns(table, len(stats.ids))) for metric, table in stats.tables.items()
         },
     }
 
 
-def _columns(rows: Sequence[Stats | None]) -> list[list[Any]]:
-    width = max((len(row) for row in rows if row is not None), default=0)
-    return [[None if row is None else _plain(row[i]) for row in rows] for i in range(width)]
+def _columns(table: MetricRows, samples: int) -> Iterator[list[Any]]:
+    """A list for each statistic, one entry a sample, ``None`` where it was not graded."""
+    for values in table.rows.T.tolist():
+        column: list[Any] = [None] * samples
+        for place, value in zip(table.places, values, strict=True):
+            column[place] = _plain(value)
+        yield column
 
 
-def _plain(value: float | None) -> float | int | str | None:
+def _plain(value: float) -> float | int | str:
     """Whole numbers without a fraction; what JSON cannot hold as a word."""
-    if value is None or not math.isfinite(value):
-        return "nan" if value is None else str(value)
+    if not math.isfinite(value):
+        return str(value)
     return int(value) if value == int(value) and abs(value) < 2**53 else value
 
 
@@ -220,19 +220,15 @@ def _require_lengths(samples: dict[str, Any], columns: dict[str, list[list[Any]]
 def _cell_stats(
     path: Path, samples: dict[str, Any], columns: dict[str, list[list[Any]]]
 ) -> CellStats:
-    ids = samples["ids"]
-    groups = samples["groups"] or [None] * len(ids)
-    rows: dict[str, dict[str, Stats]] = {}
+    tables = {}
     try:
         for metric, table in columns.items():
-            rows[metric] = {
-                one: tuple(map(float, row))
-                for one, row in zip(ids, zip(*table, strict=True), strict=bool(table))
-                if row[0] is not None
-            }
+            rows = list(zip(*table, strict=True))
+            places = [i for i, row in enumerate(rows) if row[0] is not None]
+            tables[metric] = (places, [tuple(map(float, rows[i])) for i in places])
+        return made_stats(samples["ids"], samples["groups"], tables)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"The baseline {path} is damaged: {error}.\n"
             "Write it anew with `harness baseline RUN -o FILE`."
         ) from error
-    return CellStats(rows=rows, groups=dict(zip(ids, groups, strict=True)))

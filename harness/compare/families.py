@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import stats
+from harness.cellstats import CellStats, side_by_side, unit_sums
 from harness.compare.cells import Settings
 from harness.compare.sides import Side
 from harness.laws import Series
-from harness.results import CellStats
 from harness.stats.curves import CurveDifference, compare_curves
 from harness.types import CellRecord, Metric
 
@@ -167,15 +167,10 @@ def _replicates(
     metric: Metric, rows: Sequence[CellStats], resampler: stats.Resampler
 ) -> NDArray[np.float64] | None:
     """(B, m) scores of every cell over the same resamples; ``None`` without shared samples."""
-    tables = [cell.rows.get(metric.name, {}) for cell in rows]
-    shared = {key for key in tables[0] if all(key in table for table in tables)}
-    if not shared:
+    try:
+        found = side_by_side(metric.name, rows)
+    except ValueError:
         return None
-    kept = CellStats(
-        rows={metric.name: {key: row for key, row in tables[0].items() if key in shared}},
-        groups=rows[0].groups,
-    )
-    paired = [stats.pair(metric, kept, cell) for cell in rows]
-    if any(any(one.unusable) for one in paired):
+    if found is None or not np.isfinite(found.rows).all():
         return None
-    return resampler.values(metric, [one.unit_b for one in paired]).T
+    return resampler.values(metric, [unit_sums(one, found.unit) for one in found.rows]).T

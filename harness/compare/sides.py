@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.cellstats import CellStats
 from harness.errors import NotComparableError, UsageError, suggestion
-from harness.results import CellStats, RunDirectory
+from harness.results import RunDirectory
 from harness.types import CellRecord, RunRecord
 
 REMEMBERED = 32
@@ -156,7 +157,7 @@ def refusal(match: Match, a: Side, b: Side, *, strict: bool = True) -> NotCompar
 
 
 def _missing_ids(match: Match, a: Side, b: Side) -> Iterator[str]:
-    ids_a, ids_b = set(a.read(match.a).groups), set(b.read(match.b).groups)
+    ids_a, ids_b = set(a.read(match.a).ids), set(b.read(match.b).ids)
     for word, here, there in (("first", ids_a, ids_b), ("second", ids_b, ids_a)):
         lost = sorted(there - here)
         if lost:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import stats
+from harness.cellstats import Aligned, CellStats, side_by_side
 from harness.leaderboard.gather import Cell, Entrant, Source, columns_of, gather
 from harness.leaderboard.ranking import (
     Material,
@@ -19,7 +20,6 @@ from harness.leaderboard.ranking import (
     from_scores,
     ranks,
 )
-from harness.leaderboard.reading import read_cell, side_by_side
 from harness.leaderboard.records import Board, BoardRequest, Column, Entry, Row
 from harness.types import CellRecord, Metric, Score
 from harness.wording import short_names
@@ -135,15 +135,14 @@ def _columns(
     for task in titles:
         here = [metric for one, metric in wanted if one == task]
         cells = {i: e.cells[task] for i, e in enumerate(entrants) if task in e.cells}
-        names = [metric.name for metric in here]
-        read = {i: read_cell(cell, names) for i, cell in cells.items()}
+        read = {i: cell.source.directory.read_stats(cell.record) for i, cell in cells.items()}
         for metric in here:
             found = {i: cell.score(metric.name) for i, cell in cells.items()}
             scores = {i: score for i, score in found.items() if score is not None}
-            tables = side_by_side(metric.name, [read[i] for i in scores])
-            if tables is not None and tables.left_out:
+            tables = _tables(metric, [read[i] for i in scores])
+            if tables is not None and any(tables.alone):
                 notes.append(
-                    f"{titles[task]} {metric.name}: {tables.left_out} samples are not graded for "
+                    f"{titles[task]} {metric.name}: {max(tables.alone)} samples are not graded for "
                     "every model; the tests leave them out."
                 )
             material = (
@@ -152,6 +151,15 @@ def _columns(
                 else from_samples(metric, tables, resampler)
             )
             yield _column(task, titles[task], metric, [cells[i] for i in scores]), scores, material
+
+
+def _tables(metric: Metric, cells: Sequence[CellStats]) -> Aligned | None:
+    """The samples of all cells, where each has some and their statistics are finite numbers."""
+    try:
+        found = side_by_side(metric.name, cells)
+    except ValueError:
+        return None
+    return found if found is not None and np.isfinite(found.rows).all() else None
 
 
 def _column(task: str, title: str, metric: Metric, cells: Sequence[Cell]) -> Column:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import metrics, stats
-from harness.leaderboard.reading import Tables
+from harness.cellstats import Aligned, unit_sums
 from harness.stats.significance import Name
 from harness.types import Metric, Score
 
@@ -44,18 +44,16 @@ class Material:
     metric: Metric
     values: Array
     draws: Array | None
-    tables: Tables | None
+    tables: Aligned | None
 
 
-def from_samples(metric: Metric, tables: Tables, resampler: stats.Resampler) -> Material:
+def from_samples(metric: Metric, tables: Aligned, resampler: stats.Resampler) -> Material:
     """Draws that all models share, so that what the samples have in common cancels."""
     units = int(tables.unit.max()) + 1
     m, n, k = tables.rows.shape
     sums = tables.rows
     if units < n:
-        sums = np.zeros((m, units, k))
-        for summed, rows in zip(sums, tables.rows, strict=True):
-            np.add.at(summed, tables.unit, rows)
+        sums = np.stack([unit_sums(rows, tables.unit) for rows in tables.rows])
     compute = metrics.formula(metric.formula)
     draws = np.empty((m, resampler.draws))
     done = 0

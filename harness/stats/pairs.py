@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import metrics
+from harness.cellstats import CellStats, side_by_side, unit_sums
 from harness.errors import NotComparableError
-from harness.results import CellStats
 from harness.types import Metric
 
 Array = NDArray[np.float64]
@@ -53,12 +53,12 @@ class Pairs:
     @cached_property
     def unit_a(self) -> Array:
         """(u, k) sums of ``a`` over each unit."""
-        return self._summed(self.a)
+        return unit_sums(self.a, self.unit)
 
     @cached_property
     def unit_b(self) -> Array:
         """(u, k) sums of ``b`` over each unit."""
-        return self._summed(self.b)
+        return unit_sums(self.b, self.unit)
 
     @cached_property
     def value_a(self) -> float:
@@ -100,13 +100,6 @@ class Pairs:
         scores = self.per_sample
         return scores is not None and np.unique(np.concatenate(scores)).size <= 2
 
-    def _summed(self, rows: Array) -> Array:
-        if not self.clustered:
-            return rows
-        sums = np.zeros((self.units, rows.shape[1]))
-        np.add.at(sums, self.unit, rows)
-        return sums
-
 
 def pair(metric: Metric, a: CellStats, b: CellStats) -> Pairs:
     """Put two cells' statistics of ``metric`` side by side, sample by sample.
@@ -114,31 +107,24 @@ def pair(metric: Metric, a: CellStats, b: CellStats) -> Pairs:
     Raises:
         NotComparableError: they share no sample, or the statistics are of different kinds.
     """
-    left, right = a.rows.get(metric.name, {}), b.rows.get(metric.name, {})
-    shared = [key for key in left if key in right]
-    if not shared:
-        raise NotComparableError(
-            f"{metric.name}: no sample is graded on both sides ({len(left)} on the first, "
-            f"{len(right)} on the second).\nRun both again with samples kept."
-        )
-    rows_a, rows_b = [left[key] for key in shared], [right[key] for key in shared]
-    if len({len(row) for row in (*rows_a, *rows_b)}) != 1:
+    try:
+        found = side_by_side(metric.name, (a, b))
+    except ValueError as error:
         raise NotComparableError(
             f"{metric.name}: the two sides keep different statistics per sample.\n"
             "Run both again with the same version of harness."
+        ) from error
+    if found is None:
+        left, right = (len(side.graded(metric.name)) for side in (a, b))
+        raise NotComparableError(
+            f"{metric.name}: no sample is graded on both sides ({left} on the first, {right} on "
+            "the second).\nRun both again with samples kept."
         )
     return Pairs(
         metric=metric,
-        a=np.array(rows_a, dtype=np.float64),
-        b=np.array(rows_b, dtype=np.float64),
-        unit=_units([a.groups.get(key) for key in shared]),
-        only_a=len(left) - len(shared),
-        only_b=len(right) - len(shared),
+        a=found.rows[0],
+        b=found.rows[1],
+        unit=found.unit,
+        only_a=found.alone[0],
+        only_b=found.alone[1],
     )
-
-
-def _units(groups: list[str | None]) -> NDArray[np.intp]:
-    """A number for each sample's group; a sample without one is a unit of its own."""
-    numbers: dict[object, int] = {}
-    keys: list[object] = [(i,) if group is None else group for i, group in enumerate(groups)]
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.intp)
