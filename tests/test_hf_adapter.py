@@ -45,8 +45,10 @@ def copy(made: Path, tmp_path: Path) -> Path:
 def test_spec_is_declared_without_heavy_imports() -> None:
     code = (
         "import sys, harness_hf\n"
-        "(spec,) = harness_hf.harness_models()\n"
-        "assert spec.name == 'hf' and spec.kinds == {'generate', 'loglikelihood'}\n"
+        "specs = {spec.name: spec for spec in harness_hf.harness_models()}\n"
+        "assert specs['hf'].kinds == {'generate', 'loglikelihood'}\n"
+        "assert specs['hf-tagger'].kinds == {'tag'}\n"
+        "assert specs['hf-classifier'].kinds == {'classify'}\n"
         "bad = {'torch', 'transformers', 'numpy', 'safetensors'} & set(sys.modules)\n"
         "assert not bad, bad\n"
     )
@@ -267,8 +269,9 @@ def test_unknown_architecture(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("architecture", "message"),
     [
-        ("T5ForConditionalGeneration", "encoder-decoder"),
-        ("BertForTokenClassification", "cannot continue a text"),
+        ("BertForTokenClassification", "cannot continue a text.\nWrite hf-tagger:"),
+        ("BertForSequenceClassification", "cannot continue a text.\nWrite hf-classifier:"),
+        ("BertForMaskedLM", "cannot continue a text.\nUse a language model"),
     ],
 )
 def test_other_heads_are_refused_before_loading(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("transformers")
 from hf_tiny import VOCABULARY, write_tokenizer
 
-from harness_hf.tokens import Codec, Pair, Stops, TokenError, cut_prompt, windows
+from harness_hf.tokens import Codec, Pair, Prompt, Stops, TokenError, windows
 
 KINDS = [("bytes", False), ("bytes", True), ("pieces", True), ("pieces", False), ("bare", False)]
 
@@ -45,14 +45,14 @@ def test_bos_exactly_once_iff_the_tokenizer_adds_it(codec: Codec) -> None:
 
 def test_pair_is_tokenised_together_with_spaces_moved(codec: Codec) -> None:
     pair = codec.pair("Once upon a time ", "there was")
-    assert pair.context == codec.encode("Once upon a time")
-    assert pair.context + pair.continuation == codec.encode("Once upon a time there was")
+    assert pair.context.ids == codec.encode("Once upon a time")
+    assert pair.context.ids + pair.continuation == codec.encode("Once upon a time there was")
 
 
 def test_empty_context_is_the_start_token(plain: Codec, with_bos: Codec) -> None:
     for codec in (plain, with_bos):
         pair = codec.pair("", "Once upon")
-        assert pair.context == (codec.tokenizer.bos_token_id,)
+        assert pair.context.ids == (codec.tokenizer.bos_token_id,)
         assert pair.continuation == codec.plain("Once upon")
 
 
@@ -101,32 +101,49 @@ def test_decoding_keeps_the_leading_space(codec: Codec) -> None:
     most=st.integers(2, 10),
 )
 def test_windows_score_every_token_once_in_order(
-    plain: Codec, context: int, continuation: int, most: int
+    context: int, continuation: int, most: int
 ) -> None:
     ids = tuple(range(100, 100 + context + continuation))
-    pair = Pair(context=ids[:context], continuation=ids[context:])
-    cut, lost = windows(pair, plain, most=most)
+    pair = Pair(context=Prompt(ids=ids[:context]), continuation=ids[context:])
+    cut, kept = windows(pair, most=most)
     scored = [token for w in cut for token in w.ids[-w.scored :]]
     assert tuple(scored) == pair.continuation
     for window in cut:
         assert window.scored < len(window.ids) <= most + 1
         assert window.ids in [ids[i : i + len(window.ids)] for i in range(len(ids))]
-    assert lost == (context + continuation > most + 1 and (continuation <= most or context > 1))
+    assert (kept.cut > 0) == (
+        context + continuation > most + 1 and (continuation <= most or context > 1)
+    )
 
 
-def test_windows_equal_those_of_lm_evaluation_harness(plain: Codec) -> None:
+def test_windows_equal_those_of_lm_evaluation_harness() -> None:
     # get_rolling_token_windows(range(10), prefix_token=-100, max_seq_len=4, context_len=1),
     # made disjoint, from the doctest of lm_eval/utils.py 0.4.13
-    cut, lost = windows(Pair(context=(-100,), continuation=tuple(range(10))), plain, most=4)
+    pair = Pair(context=Prompt(ids=(-100,)), continuation=tuple(range(10)))
+    cut, kept = windows(pair, most=4)
     assert [w.ids for w in cut] == [(-100, 0, 1, 2, 3), (3, 4, 5, 6, 7), (5, 6, 7, 8, 9)]
     assert [w.scored for w in cut] == [4, 4, 2]
-    assert not lost
+    assert not kept.cut
 
 
-def test_cut_prompt_keeps_bos_and_the_end(with_bos: Codec) -> None:
-    ids = (0, 11, 12, 13, 14)
-    assert cut_prompt(ids, with_bos, room=3) == ((0, 13, 14), True)
-    assert cut_prompt(ids, with_bos, room=5) == (ids, False)
+@pytest.mark.parametrize(
+    ("side", "kept", "at"),
+    [("start", (0, 14, 15, 1), 1), ("middle", (0, 11, 15, 1), 2), ("end", (0, 11, 12, 1), 3)],
+)
+def test_a_long_prompt_is_cut_where_the_task_says(
+    side: Any, kept: tuple[int, ...], at: int
+) -> None:
+    prompt = Prompt(ids=(0, 11, 12, 13, 14, 15, 1), head=1, tail=1)
+    short = prompt.within(4, side)
+    assert (short.ids, short.cut, short.at) == (kept, 3, at)
+    assert prompt.within(7, side) is prompt
+    assert len(prompt.within(2, side).ids) == 2  # no room for anything but what is around
+
+
+def test_bos_stays_when_a_prompt_is_cut(with_bos: Codec) -> None:
+    prompt = with_bos.prompt("Once upon a time there was a boy")
+    short = prompt.within(3, "start")
+    assert short.ids == (0, *prompt.ids[-2:])
 
 
 def test_earliest_stop_string_wins() -> None:

@@ -24,11 +24,13 @@ Nothing here imports torch or transformers before a model's weights are needed.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness import hookimpl
 from harness.types import ModelSpec
-from harness_hf.options import OPTIONS, read_options
+from harness_hf.options import OPTIONS_OF, read_options
+from harness_hf.work import WORKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,19 +47,33 @@ def build(settings: ModelSettings, *, name: str | None = None, family: str | Non
     of the path and the same without its size. Other plugins may call this for checkpoints they
     bring along. Raises :class:`harness.errors.UsageError` for an option that cannot be.
     """
+    return _build("hf", settings, name=name, family=family)
+
+
+def _build(
+    scheme: str, settings: ModelSettings, *, name: str | None = None, family: str | None = None
+) -> Model:
     from harness_hf.model import HFModel
 
-    return HFModel(read_options(settings, name=name, family=family))
+    return HFModel(read_options(scheme, settings, name=name, family=family))
+
+
+DESCRIPTIONS = {
+    "hf": "A language model in Hugging Face format, causal or encoder-decoder.",
+    "hf-tagger": "A token-classification checkpoint, for tasks that ask for tags.",
+    "hf-classifier": "A text-classification checkpoint, for tasks with a set of labels.",
+}
 
 
 @hookimpl
 def harness_models() -> Iterator[ModelSpec]:
-    """Yield the scheme ``hf:``."""
-    yield ModelSpec(
-        name="hf",
-        build=build,
-        kinds=frozenset({"generate", "loglikelihood"}),
-        argument="PATH-OR-HUB-ID",
-        options=OPTIONS,
-        description="A causal language model in Hugging Face format.",
-    )
+    """Yield the schemes ``hf:``, ``hf-tagger:`` and ``hf-classifier:``."""
+    for scheme, description in DESCRIPTIONS.items():
+        yield ModelSpec(
+            name=scheme,
+            build=partial(_build, scheme),
+            kinds=WORKS[scheme].kinds,
+            argument="PATH-OR-HUB-ID",
+            options=OPTIONS_OF[scheme],
+            description=description,
+        )

@@ -14,14 +14,13 @@ import torch
 from harness_hf.batching import LOG, free_memory, is_out_of_memory
 from harness_hf.network import inference, read_header
 from harness_hf.sharing import Cluster, clusters
-from harness_hf.tokens import Stops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness_hf.network import Network
     from harness_hf.slots import Header, Slots
-    from harness_hf.tokens import Codec
+    from harness_hf.tokens import Codec, Prompt, Stops
 
 
 LEAST_ROWS = 8
@@ -32,13 +31,41 @@ LEAST_ROWS = 8
 class Job:
     """One prompt to continue by at most ``most`` tokens.
 
-    ``ends`` are the token ids that end the text.
+    ``ends`` are the token ids that end the text; with ``before`` the prompt is an encoder's, and
+    the decoder begins with these.
     """
 
-    prompt: tuple[int, ...]
+    prompt: Prompt
     most: int
     stops: Stops
     ends: frozenset[int]
+    before: tuple[int, ...] = ()
+
+    def continuation(self, codec: Codec, ids: list[int]) -> Continuation | None:
+        """What ``ids`` come to if the newest of them ends the text, else ``None``."""
+        token = ids[-1]
+        if token in self.ends:
+            return self._ended(codec, ids, ids[:-1], truncated=False)
+        full = len(ids) >= self.most
+        stops = self.stops
+        possible = stops.strings and not stops.last_characters.isdisjoint(codec.piece(token))
+        if possible and stops.find(self._text(codec, ids)) is not None:
+            return self._ended(codec, ids, ids, truncated=False)
+        return self._ended(codec, ids, ids, truncated=True) if full else None
+
+    def _text(self, codec: Codec, ids: list[int]) -> str:
+        return codec.text(self.before or self.prompt.ids, ids)
+
+    def _ended(
+        self, codec: Codec, ids: list[int], kept: list[int], *, truncated: bool
+    ) -> Continuation:
+        text = self._text(codec, kept)
+        at = self.stops.find(text)
+        return Continuation(
+            text=text if at is None else text[:at],
+            ids=tuple(ids),
+            truncated=truncated and at is None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +85,7 @@ class _Row:
 
     @property
     def known(self) -> tuple[int, ...]:
-        return self.job.prompt + tuple(self.ids)
+        return self.job.prompt.ids + tuple(self.ids)
 
 
 class Generator:
@@ -72,7 +99,7 @@ class Generator:
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Continuation | None]]:
         """Yield ``(job, continuation)`` as each row finishes; ``None``: no memory for it."""
-        prompts = [job.prompt for job in jobs]
+        prompts = [job.prompt.ids for job in jobs]
         everything = [Cluster(header=(), members=tuple(range(len(jobs))))]
         shared = clusters(
             prompts,
@@ -80,7 +107,7 @@ class Generator:
             worth=lambda cluster: len(cluster.members) >= min(self.limit, LEAST_ROWS),
         )
         for cluster in shared if self.network.shares and jobs else everything:
-            order = sorted(cluster.members, key=lambda n: -len(jobs[n].prompt))
+            order = sorted(cluster.members, key=lambda n: -len(prompts[n]))
             yield from self._run([_Row(number=n, job=jobs[n]) for n in order], cluster.header)
 
     def _run(
@@ -106,7 +133,7 @@ class Generator:
             dead = []
             for place, (row, token) in enumerate(zip(active, tokens, strict=True)):
                 row.ids.append(token)
-                done = self._finished(row)
+                done = row.job.continuation(self.codec, row.ids)
                 if done is not None:
                     dead.append(place)
                     yield row.number, done
@@ -190,25 +217,3 @@ class Generator:
             )
             waiting.extendleft(reversed(active))
         active.clear()
-
-    def _finished(self, row: _Row) -> Continuation | None:
-        """The continuation if ``row``'s newest token ends it, else ``None``."""
-        token = row.ids[-1]
-        if token in row.job.ends:
-            return self._continuation(row, row.ids[:-1], truncated=False)
-        full = len(row.ids) >= row.job.most
-        stops = row.job.stops
-        if stops.strings and not stops.last_characters.isdisjoint(self.codec.piece(token)):
-            text = self.codec.text(row.job.prompt, row.ids)
-            if stops.find(text) is not None:
-                return self._continuation(row, row.ids, truncated=False)
-        return self._continuation(row, row.ids, truncated=True) if full else None
-
-    def _continuation(self, row: _Row, ids: list[int], *, truncated: bool) -> Continuation:
-        text = self.codec.text(row.job.prompt, ids)
-        at = row.job.stops.find(text)
-        return Continuation(
-            text=text if at is None else text[:at],
-            ids=tuple(row.ids),
-            truncated=truncated and at is None,
-        )

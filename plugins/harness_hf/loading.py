@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, ModelError, UsageError
+from harness_hf.memory import check_memory
 from harness_hf.quiet import quiet
+from harness_hf.work import WORKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness_hf.checkpoint import Checkpoint, Tensor
+    from harness_hf.described import Described
     from harness_hf.options import Options
 
 HALF = {"F16", "BF16"}
@@ -91,23 +94,7 @@ def resolve_dtype(asked: str, device: str, tensors: Sequence[Tensor]) -> str:
     return "bfloat16" if most in HALF else STORED.get(most, "bfloat16")
 
 
-def reject_unsupported(config: Mapping[str, Any], source: str) -> None:
-    """Raise :class:`harness.errors.DataError` for what is no causal language model."""
-    names = [str(n) for n in config.get("architectures") or ()]
-    if config.get("is_encoder_decoder") or any("ConditionalGeneration" in n for n in names):
-        raise DataError(
-            f"hf: {source} is an encoder-decoder checkpoint ({', '.join(names) or 'T5, BART, ...'})"
-            ", which is not supported yet.\nUse a causal (decoder-only) checkpoint."
-        )
-    heads = ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MaskedLM")
-    if any(n.endswith(heads) for n in names):
-        raise DataError(
-            f"hf: {source} holds a {names[0]}, which cannot continue a text.\n"
-            "Use a causal language model (...ForCausalLM)."
-        )
-
-
-def load(checkpoint: Checkpoint, options: Options, device: str, dtype: str) -> Loaded:
+def load(described: Described) -> Loaded:
     """Load the tokenizer and the weights.
 
     Raises :class:`harness.errors.DataError` where the files do not make a working model, and
@@ -115,24 +102,34 @@ def load(checkpoint: Checkpoint, options: Options, device: str, dtype: str) -> L
     """
     import torch
 
+    options, device = described.options, described.device
+    check_memory(described)
+    tokenizer = load_tokenizer(described.checkpoint, options)
     with quiet():
-        import transformers  # noqa: F401  (its own set-up must happen inside)
-    with quiet():
-        tokenizer = _load_tokenizer(checkpoint, options)
-        model = _load_weights(checkpoint, options, device, getattr(torch, dtype))
+        model = _load_weights(
+            described.checkpoint, options, device, getattr(torch, described.dtype)
+        )
     _check_vocabulary(model, tokenizer, options.source)
     return Loaded(model=model.eval(), tokenizer=tokenizer, device=torch.device(device))
 
 
-def _load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
-    from transformers import AutoTokenizer
+def load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
+    """Load the tokenizer alone.
 
+    Raises :class:`harness.errors.DataError` where its files do not make one.
+    """
+    with quiet():
+        import transformers  # its own set-up must happen inside
+    # words that are tagged one by one each begin as words do
+    keywords = {"add_prefix_space": True} if options.scheme == "hf-tagger" else {}
     try:
-        return AutoTokenizer.from_pretrained(
-            str(checkpoint.folder),
-            local_files_only=True,
-            trust_remote_code=options.trust_remote_code,
-        )
+        with quiet():
+            return transformers.AutoTokenizer.from_pretrained(
+                str(checkpoint.folder),
+                local_files_only=True,
+                trust_remote_code=options.trust_remote_code,
+                **keywords,
+            )
     except Exception as error:  # whatever the tokenizer's own code raises
         raise DataError(
             f"hf: {options.source}: the tokenizer cannot be loaded: {_first_line(error)}\n"
@@ -141,13 +138,15 @@ def _load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
 
 
 def _load_weights(checkpoint: Checkpoint, options: Options, device: str, dtype: Any) -> Any:
-    from transformers import AutoModelForCausalLM
+    import transformers
 
+    work = WORKS[options.scheme]
+    auto = work.auto[-1 if checkpoint.config.get("is_encoder_decoder") else 0]
     keywords: dict[str, Any] = (
         {"attn_implementation": options.attention} if options.attention else {}
     )
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        model, found = getattr(transformers, auto).from_pretrained(
             str(checkpoint.folder),
             dtype=dtype,
             local_files_only=True,
@@ -158,7 +157,7 @@ def _load_weights(checkpoint: Checkpoint, options: Options, device: str, dtype: 
         )
     except Exception as error:
         raise _explain(error, checkpoint, options) from error
-    _check_tensors(found, options.source)
+    _check_tensors(found, options)
     try:
         return model.to(device)
     except RuntimeError as error:
@@ -184,12 +183,12 @@ def _explain(error: Exception, checkpoint: Checkpoint, options: Options) -> Data
             f"{_line_with(text, ('size mismatch', 'mismatch'))}"
         )
     return DataError(
-        f"hf: {options.source}: cannot be loaded as a causal language model "
+        f"hf: {options.source}: cannot be loaded as {WORKS[options.scheme].noun} "
         f"(model_type {kind!r}): {_first_line(error)}\n{_remote_hint(error)}"
     )
 
 
-def _check_tensors(found: Mapping[str, Any], source: str) -> None:
+def _check_tensors(found: Mapping[str, Any], options: Options) -> None:
     """transformers fills what is missing with random numbers and only warns; we do not."""
     wrong = []
     for key, word in (
@@ -198,11 +197,14 @@ def _check_tensors(found: Mapping[str, Any], source: str) -> None:
         ("mismatched_keys", "of another shape"),
     ):
         keys = sorted(str(k[0] if isinstance(k, tuple) else k) for k in found.get(key) or ())
+        if WORKS[options.scheme].heads:  # encoders bring a pooling layer that not all heads use
+            keys = [k for k in keys if key != "unexpected_keys" or ".pooler." not in k]
         if keys:
             wrong.append(f"{len(keys)} {word} ({', '.join(keys[:3])}{', ...' * (len(keys) > 3)})")
     if wrong:
         raise DataError(
-            f"hf: {source}: the weights do not match config.json: tensors {'; '.join(wrong)}.\n"
+            f"hf: {options.source}: the weights do not match config.json: tensors "
+            f"{'; '.join(wrong)}.\n"
             "The checkpoint is of another architecture or was saved incompletely."
         )
 

@@ -4,78 +4,60 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from harness.types import Generate, Loglikelihood, ModelInfo, Response, Usage
+from harness.types import Usage
 from harness_hf.batching import free_memory
-from harness_hf.checkpoint import digest, read_tensors
-from harness_hf.counts import count_parameters
-from harness_hf.loading import load, reject_unsupported, resolve_device, resolve_dtype
-from harness_hf.resolve import default_family, default_name, find
+from harness_hf.described import Described
+from harness_hf.loading import load, load_tokenizer
+from harness_hf.prompts import CausalPrompts, SourcePrompts, language_prompts, sent
 from harness_hf.threads import threads_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from harness.types import Request
-    from harness_hf.checkpoint import Checkpoint, Tensor
-    from harness_hf.engine import Engine
+    from harness.types import ModelInfo, Request, Response, Sent
+    from harness_hf.loading import Loaded
     from harness_hf.options import Options
 
-ADAPTER_VERSION = "1"
-"""Moves when the adapter's answers may move: tokenisation rules, boundaries, windows."""
 
-CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+class Engine(Protocol):
+    """Answers requests with loaded weights."""
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        """Yield ``(number, response)`` for every request, each as soon as it is known."""
+        ...
 
 
 class HFModel:
-    """A causal language model in Hugging Face format; weights load at the first request."""
+    """A checkpoint in Hugging Face format; weights load at the first request."""
 
     def __init__(self, options: Options) -> None:
         """Remember the settings; no file is read yet."""
-        self._options = options
+        self._described = Described(options)
         self._load_seconds: float | None = None
 
-    @cached_property
+    @property
     def info(self) -> ModelInfo:
-        """Name, family, sizes and identity, from the checkpoint's files without its weights.
-
-        Raises :class:`harness.errors.UsageError`, :class:`harness.errors.DataError` or
-        :class:`harness.errors.ModelError` for a checkpoint that is not there or is broken.
-        """
-        checkpoint = self._checkpoint
-        tensors = self._tensors
-        notes = checkpoint.notes
-        commit = checkpoint.commit
-        return ModelInfo(
-            name=default_name(checkpoint, self._options),
-            family=default_family(checkpoint, self._options),
-            identity=f"{checkpoint.hub_id}@{commit}" if commit else f"sha256:{digest(checkpoint)}",
-            parameters=count_parameters(tensors, checkpoint.config),
-            train_tokens=_number(notes, "train_tokens", int),
-            train_flops=_number(notes, "train_flops", float),
-            context_length=self._context,
-            settings=self._settings(),
-        )
+        """See :attr:`harness_hf.described.Described.info`."""
+        return self._described.info
 
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Yield the answer to every request as soon as its batch or row is done."""
         wanted: dict[Request, list[int]] = {}
         for index, request in enumerate(requests):
             wanted.setdefault(request, []).append(index)
-        scored = [r for r in wanted if isinstance(r, Loglikelihood)]
-        generated = [r for r in wanted if isinstance(r, Generate)]
-        for request, indices in wanted.items():
-            if not isinstance(request, Loglikelihood | Generate):
-                said = f"a causal language model cannot answer a {request.kind} request"
-                yield from ((index, Response(error=said)) for index in indices)
-        if scored or generated:
-            with threads_for(self.info.parameters.total, self._device):
-                for number, response in self._engine.score(scored):
-                    yield from ((index, response) for index in wanted[scored[number]])
-                for number, response in self._engine.generate(generated):
-                    yield from ((index, response) for index in wanted[generated[number]])
+        if not wanted:
+            return
+        distinct = list(wanted)
+        with threads_for(self._described.parameters.total, self._described.device):
+            for number, response in self._engine.answer(distinct):
+                yield from ((index, response) for index in wanted[distinct[number]])
+
+    def tokens(self, request: Request) -> tuple[Sent, ...]:
+        """What is read for ``request``; loads the tokenizer alone."""
+        return _sent(self._described, self._tokenizer, request)
 
     @property
     def usage(self) -> Usage:
@@ -93,71 +75,63 @@ class HFModel:
 
     def _device_name(self) -> str:
         """The device, a GPU by its product name."""
-        if not self._device.startswith("cuda"):
-            return self._device
+        device = self._described.device
+        if not device.startswith("cuda"):
+            return device
         import torch
 
-        return str(torch.cuda.get_device_name(self._device))
+        return str(torch.cuda.get_device_name(device))
 
     def _peak_device_bytes(self) -> int | None:
-        if "_engine" not in self.__dict__ or not self._device.startswith("cuda"):
+        if "_engine" not in self.__dict__ or not self._described.device.startswith("cuda"):
             return None
         import torch
 
-        return int(torch.cuda.max_memory_allocated(self._device))
+        return int(torch.cuda.max_memory_allocated(self._described.device))
 
     @cached_property
-    def _checkpoint(self) -> Checkpoint:
-        checkpoint = find(self._options)
-        reject_unsupported(checkpoint.config, self._options.source)
-        return checkpoint
-
-    @cached_property
-    def _tensors(self) -> tuple[Tensor, ...]:
-        return read_tensors(self._checkpoint)
-
-    @cached_property
-    def _device(self) -> str:
-        return resolve_device(self._options.device)
-
-    @cached_property
-    def _dtype(self) -> str:
-        return resolve_dtype(self._options.dtype, self._device, self._tensors)
-
-    @cached_property
-    def _context(self) -> int | None:
-        if self._options.max_length:
-            return self._options.max_length
-        config = self._checkpoint.config
-        text = config.get("text_config")
-        found = [c[k] for c in (config, text or {}) for k in CONTEXT_KEYS if c.get(k)]
-        return int(found[0]) if found else None
+    def _tokenizer(self) -> Any:
+        return load_tokenizer(self._described.checkpoint, self._described.options)
 
     @cached_property
     def _engine(self) -> Engine:
-        from harness_hf.engine import Engine
-
         started = time.monotonic()
-        loaded = load(self._checkpoint, self._options, self._device, self._dtype)
-        engine = Engine(loaded, context=self._context, rows=self._options.batch_size)
+        engine = _engine(self._described, load(self._described))
         self._load_seconds = time.monotonic() - started
         return engine
 
-    def _settings(self) -> Mapping[str, str]:
-        options = self._options
-        settings = {
-            "adapter": f"hf-{ADAPTER_VERSION}",
-            "dtype": self._dtype,
-            "trust_remote_code": str(options.trust_remote_code).lower(),
-        }
-        optional = {
-            "revision": options.revision,
-            "attn": options.attention,
-            "max_length": str(options.max_length) if options.max_length else None,
-        }
-        return settings | {key: value for key, value in optional.items() if value}
+
+def _engine(described: Described, loaded: Loaded) -> Engine:
+    """What answers the requests of the scheme, on loaded weights."""
+    rows = described.options.batch_size
+    if described.options.scheme == "hf-tagger":
+        from harness_hf.tagger import Tagger, Tagging
+
+        return Tagger(loaded, Tagging.of(described, loaded.tokenizer), rows=rows)
+    if described.options.scheme == "hf-classifier":
+        from harness_hf.classifier import Classifier, Classifying
+
+        return Classifier(loaded, Classifying.of(described, loaded.tokenizer), rows=rows)
+    embedded = int(loaded.model.get_input_embeddings().weight.shape[0])
+    prompts = language_prompts(described, loaded.tokenizer, embedded)
+    if isinstance(prompts, SourcePrompts):
+        from harness_hf.translator import TranslatorEngine
+
+        return TranslatorEngine(loaded, prompts, rows=rows)
+    from harness_hf.engine import DecoderEngine
+
+    assert isinstance(prompts, CausalPrompts)
+    return DecoderEngine(loaded, prompts, rows=rows)
 
 
-def _number(notes: Mapping[str, Any], key: str, kind: type[int] | type[float]) -> Any:
-    value = notes.get(key)
-    return kind(value) if isinstance(value, int | float) else None
+def _sent(described: Described, tokenizer: Any, request: Request) -> tuple[Sent, ...]:
+    """What the scheme reads for ``request``, without weights."""
+    if described.options.scheme == "hf-tagger":
+        from harness_hf.tagger import Tagging
+
+        return Tagging.of(described, tokenizer).sent(request)
+    if described.options.scheme == "hf-classifier":
+        from harness_hf.classifier import Classifying
+
+        return Classifying.of(described, tokenizer).sent(request)
+    return sent(language_prompts(described, tokenizer, len(tokenizer)), request)

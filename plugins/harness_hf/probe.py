@@ -29,17 +29,16 @@ HALF_TOLERANCE = 0.15
 WINDOWED = {"sliding_attention", "chunked_attention"}
 
 
-def choose_network(model: Any, device: torch.device, *, most: int | None, lean: bool) -> Network:
+def choose_network(model: Any, device: torch.device, *, most: int | None) -> Network:
     """Return the fastest network that agrees with plain passes of ``model``.
 
-    ``most`` is how many positions will be used. Without ``lean`` only transformers' own modules
-    are considered.
+    ``most`` is how many positions will be used.
     """
     plain = ModuleNetwork(model, device)
     with inference():
         rows = _random_rows(plain.embedded, device)
         expected = torch.cat([_plain(plain, row) for row in rows])
-        decoder = take_apart(model, most=most) if lean else None
+        decoder = take_apart(model, most=most)
         if decoder is not None:
             fast = LeanNetwork(decoder, device)
             if _agrees(fast, rows, expected, plain.dtype):

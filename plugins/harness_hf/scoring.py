@@ -39,7 +39,7 @@ class _Piece:
 
 
 @dataclass
-class _Targets:
+class Targets:
     """Tokens to score: where their logits are, what they are, which text each belongs to."""
 
     chosen: dict[int, int] = field(default_factory=dict)
@@ -158,7 +158,7 @@ class Scorer:
         width = max(b.trunk for b in part) - known
         branches = any(len(windows[m].ids) - 1 > b.trunk for b in part for m in b.members)
         ids = torch.zeros((len(part), width), dtype=torch.long)
-        targets = _Targets()
+        targets = Targets()
         owner = 0
         for row, bundle in enumerate(part):
             text = windows[bundle.members[0]].ids
@@ -205,7 +205,7 @@ class _Packed:
     ids: torch.Tensor
     positions: torch.Tensor
     seen: torch.Tensor
-    targets: _Targets
+    targets: Targets
 
     @classmethod
     def of(
@@ -219,7 +219,7 @@ class _Packed:
         # what is padding sees itself, so that no softmax is over nothing
         seen[:, torch.arange(long), width + torch.arange(long)] = True
         triangle = torch.ones((long, long), dtype=torch.bool).tril_()
-        targets = _Targets()
+        targets = Targets()
         owner = 0
         for row, bundle in enumerate(part):
             at = 0

@@ -8,14 +8,43 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from harness.types import Cut
+
 REPLACEMENT = "\ufffd"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """Token ids to go on from; ``cut`` more were left out before number ``at``.
+
+    The first ``head`` and the last ``tail`` are what tokenizer and template put around a text.
+    """
+
+    ids: tuple[int, ...]
+    head: int = 0
+    tail: int = 0
+    cut: int = 0
+    at: int = 0
+
+    def within(self, room: int, side: Cut) -> Prompt:
+        """At most ``room`` of the tokens: the text loses its start, middle or end, and what stands
+        around it is kept, unless that alone leaves no room."""
+        excess = len(self.ids) - room
+        if excess <= 0:
+            return self
+        around = self.head + self.tail < room
+        head, tail = (self.head, self.tail) if around else (0, 0)
+        kept = room - head - tail
+        at = head + {"start": 0, "middle": (kept + 1) // 2, "end": kept}[side]
+        ids = self.ids[:at] + self.ids[at + excess :]
+        return Prompt(ids=ids, head=head, tail=tail, cut=excess, at=at)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
     """A context and a continuation as token ids. ``context`` holds at least one."""
 
-    context: tuple[int, ...]
+    context: Prompt
     continuation: tuple[int, ...]
 
 
@@ -35,14 +64,16 @@ class TokenError(ValueError):
 class Codec:
     """A tokenizer with its special tokens handled in one way for all models.
 
-    ``prefix`` is what the tokenizer itself puts before a text (BOS, for some); tokens it puts
-    behind are left out, since a text is to be continued. ``start`` stands for the beginning of a
-    text where something must precede it: BOS, else EOS, as in lm-evaluation-harness.
+    ``prefix`` is what the tokenizer itself puts before a text (BOS, for some), ``suffix`` what it
+    puts behind; where a text is to be continued, that is left out. ``start`` stands for the
+    beginning of a text where something must precede it: BOS, else EOS, as in
+    lm-evaluation-harness.
     """
 
     tokenizer: Any
     vocabulary: int
     prefix: tuple[int, ...] = ()
+    suffix: tuple[int, ...] = ()
     start: int | None = None
     _pieces: dict[int, str] = field(default_factory=dict)
     _ready: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -59,6 +90,7 @@ class Codec:
             tokenizer=tokenizer,
             vocabulary=vocabulary,
             prefix=tuple(whole[:at]),
+            suffix=tuple(whole[at + len(plain) :]),
             start=tokenizer.eos_token_id if start is None else start,
         )
 
@@ -97,9 +129,18 @@ class Codec:
             return ids
         return self.prefix + ids
 
-    def prompt(self, text: str) -> tuple[int, ...]:
+    def prompt(self, text: str) -> Prompt:
         """Token ids to continue from; never empty. Raises :class:`TokenError`."""
-        return self.encode(text) or (self._start(),)
+        return self._prompt(self.encode(text) or (self._start(),))
+
+    def whole(self, text: str) -> Prompt:
+        """Token ids of a text that is read as a whole, with what the tokenizer puts around it."""
+        ids = self.prefix + self.plain(text) + self.suffix
+        return Prompt(ids=ids, head=len(self.prefix), tail=len(self.suffix))
+
+    def _prompt(self, ids: tuple[int, ...]) -> Prompt:
+        head = len(self.prefix) if ids[: len(self.prefix)] == self.prefix else 0
+        return Prompt(ids=ids, head=head)
 
     def pair(self, context: str, continuation: str) -> Pair:
         """Split as lm-evaluation-harness does (``TemplateLM._encode_pair``).
@@ -115,12 +156,12 @@ class Codec:
             start = self.prefix or (self._start(),)
             if len(ids) > len(start) and ids[: len(start)] == start:
                 ids = ids[len(start) :]  # the text brings its own BOS
-            return Pair(context=start, continuation=ids)
+            return Pair(context=self._prompt(start), continuation=ids)
         before = self.encode(kept)
         after = self.encode(kept + continuation)[len(before) :]
         if not after and continuation:  # it merged into the last token of the context
             after = self.plain(continuation)
-        return Pair(context=before, continuation=after)
+        return Pair(context=self._prompt(before), continuation=after)
 
     def special_ids(self, strings: Sequence[str]) -> frozenset[int]:
         """Ids of those ``strings`` that are special tokens, which decoding leaves out."""
@@ -155,6 +196,18 @@ class Codec:
             known = self._pieces[token] = self._decode([token, token])
         return known
 
+    def pieces(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """The text of each token; its number in brackets for a part of a character."""
+        special = set(self.tokenizer.all_special_ids)
+        found = []
+        for at, token in enumerate(ids):
+            if token in special:
+                found.append(str(self.tokenizer.convert_ids_to_tokens(token)))
+                continue
+            text = self.text(ids[:at], [token])
+            found.append(f"<{token}>" if REPLACEMENT in text or not text else text)
+        return tuple(found)
+
     def _decode(self, ids: list[int]) -> str:
         decoded: str = self.tokenizer.decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
@@ -162,36 +215,24 @@ class Codec:
         return decoded
 
 
-def cut_prompt(ids: tuple[int, ...], codec: Codec, *, room: int) -> tuple[tuple[int, ...], bool]:
-    """Drop the beginning of a prompt longer than ``room`` tokens, but not the BOS before it.
-
-    Returns the ids and whether any were dropped.
-    """
-    if len(ids) <= room:
-        return ids, False
-    lead = codec.prefix if ids[: len(codec.prefix)] == codec.prefix else ()
-    if len(lead) >= room:
-        lead = ()
-    return lead + ids[len(ids) - room + len(lead) :], True
-
-
-def windows(pair: Pair, codec: Codec, *, most: int | None) -> tuple[list[Window], bool]:
+def windows(pair: Pair, *, most: int | None, side: Cut = "start") -> tuple[list[Window], Prompt]:
     """Cut a pair to windows of at most ``most`` tokens of input.
 
     A window reads all its ids but the last, hence holds one more than ``most``. A context that is
-    too long loses its beginning (BOS stays); a continuation longer than the model's context is
-    scored in consecutive windows, each token once, the first token of a window after one token of
-    context and the last window moved back to be full, as lm-evaluation-harness does
-    (``get_rolling_token_windows`` with ``context_len=1``). Returns the windows and whether some of
-    the context was lost.
+    too long is cut at ``side``; a continuation longer than the model's context is scored in
+    consecutive windows, each token once, the first token of a window after one token of context
+    and the last window moved back to be full, as lm-evaluation-harness does
+    (``get_rolling_token_windows`` with ``context_len=1``). Returns the windows and what is left of
+    the context.
     """
     context, rest = pair.context, pair.continuation
-    if most is None or len(context) + len(rest) <= most + 1:
-        return [Window(ids=context + rest, scored=len(rest))], False
+    if most is None or len(context.ids) + len(rest) <= most + 1:
+        return [Window(ids=context.ids + rest, scored=len(rest))], context
     if len(rest) <= most:
-        kept, _ = cut_prompt(context, codec, room=most + 1 - len(rest))
-        return [Window(ids=kept + rest, scored=len(rest))], True
-    ids = context[-1:] + rest
+        kept = context.within(most + 1 - len(rest), side)
+        return [Window(ids=kept.ids + rest, scored=len(rest))], kept
+    kept = Prompt(ids=context.ids[-1:], cut=len(context.ids) - 1)
+    ids = kept.ids + rest
     cut = [Window(ids=ids[: most + 1], scored=most)]
     done = most
     while done < len(rest):
@@ -199,7 +240,7 @@ def windows(pair: Pair, codec: Codec, *, most: int | None) -> tuple[list[Window]
         end = 1 + done + scored
         cut.append(Window(ids=ids[end - most - 1 : end], scored=scored))
         done += scored
-    return cut, len(context) > 1
+    return cut, kept
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,114 @@
+"""From requests to jobs and from what was found to responses, for every language model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.types import Generate, Loglikelihood, Response
+from harness_hf.generation import Job
+from harness_hf.tokens import Stops, TokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from harness.types import Request
+    from harness_hf.generation import Continuation
+    from harness_hf.prompts import Prompts, Scoring
+    from harness_hf.scoring import Likelihood
+
+    Score = Callable[[Sequence[Scoring]], Iterator[tuple[int, Likelihood | None]]]
+    Continue = Callable[[Sequence[Job]], Iterator[tuple[int, Continuation | None]]]
+
+NO_MEMORY = "out of memory even for this request alone"
+
+
+def answer_language(
+    requests: Sequence[Request],
+    prompts: Prompts,
+    ends: frozenset[int],
+    score: Score,
+    generate: Continue,
+) -> Iterator[tuple[int, Response]]:
+    """Yield ``(number, response)`` for every request, likelihoods first; ``ends`` end a text."""
+    for number, request in enumerate(requests):
+        if not isinstance(request, Loglikelihood | Generate):
+            said = f"a language model cannot answer a {request.kind} request"
+            yield number, Response(error=said)
+    scored = [n for n, r in enumerate(requests) if isinstance(r, Loglikelihood)]
+    for place, response in _score([requests[n] for n in scored], prompts, score):
+        yield scored[place], response
+    asked = [n for n, r in enumerate(requests) if isinstance(r, Generate)]
+    for place, response in _generate([requests[n] for n in asked], prompts, ends, generate):
+        yield asked[place], response
+
+
+def _score(
+    requests: Sequence[Request], prompts: Prompts, score: Score
+) -> Iterator[tuple[int, Response]]:
+    scored = [r for r in requests if isinstance(r, Loglikelihood)]
+    prompts.prepare(scored)
+    numbers: list[int] = []
+    jobs: list[Scoring] = []
+    for number, request in enumerate(scored):
+        try:
+            jobs.append(prompts.scoring(request))
+            numbers.append(number)
+        except TokenError as error:
+            yield number, Response(error=str(error))
+    for place, found in score(jobs):
+        job = jobs[place]
+        yield (
+            numbers[place],
+            Response(error=NO_MEMORY)
+            if found is None
+            else Response(
+                logprob=found.logprob,
+                greedy=found.greedy,
+                prompt_tokens=job.read,
+                tokens=job.scored,
+                prompt_truncated=job.lost > 0,
+            ),
+        )
+
+
+def _generate(
+    requests: Sequence[Request], prompts: Prompts, ends: frozenset[int], generate: Continue
+) -> Iterator[tuple[int, Response]]:
+    asked = [r for r in requests if isinstance(r, Generate)]
+    prompts.prepare(asked)
+    numbers: list[int] = []
+    jobs: list[Job] = []
+    for number, request in enumerate(asked):
+        try:
+            opening = prompts.opening(request)
+        except TokenError as error:
+            yield number, Response(error=str(error))
+            continue
+        if opening.most < 1:
+            read = len(opening.prompt.ids)
+            yield number, Response(text="", prompt_tokens=read, tokens=0, truncated=True)
+            continue
+        numbers.append(number)
+        jobs.append(
+            Job(
+                prompt=opening.prompt,
+                before=opening.before,
+                most=opening.most,
+                stops=Stops(strings=request.stop),
+                ends=ends | prompts.codec.special_ids(request.stop),
+            )
+        )
+    for place, found in generate(jobs):
+        prompt = jobs[place].prompt
+        yield (
+            numbers[place],
+            Response(error=NO_MEMORY)
+            if found is None
+            else Response(
+                text=found.text,
+                prompt_tokens=len(prompt.ids),
+                tokens=len(found.ids),
+                truncated=found.truncated,
+                prompt_truncated=prompt.cut > 0,
+            ),
+        )

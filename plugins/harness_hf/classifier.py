@@ -1,0 +1,102 @@
+"""Text classification: how probable each label of a text, or of a pair of texts, is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import DataError
+from harness.types import Classify, Response, Sent
+from harness_hf.answers import NO_MEMORY
+from harness_hf.heads import Head, Row
+from harness_hf.labels import Labels
+from harness_hf.tokens import Codec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from harness.types import Request
+    from harness_hf.described import Described
+    from harness_hf.loading import Loaded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Texts as one row; ``cut`` tokens of the longer text's end did not fit."""
+
+    row: Row
+    cut: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifying:
+    """How texts become rows of token ids, as the tokenizer itself puts one or two together."""
+
+    tokenizer: Any
+    labels: Labels
+    context: int | None
+
+    @classmethod
+    def of(cls, described: Described, tokenizer: Any) -> Classifying:
+        """For a checkpoint and its tokenizer."""
+        return cls(tokenizer=tokenizer, labels=Labels.of(described), context=described.context)
+
+    def reading(self, request: Classify) -> Reading:
+        """One text or a pair; of a pair that is too long, the longer text is cut first."""
+        whole = self.tokenizer(*request.texts)
+        most = self.context
+        found, cut = whole, 0
+        if most is not None and len(whole["input_ids"]) > most:
+            found = self.tokenizer(*request.texts, truncation="longest_first", max_length=most)
+            cut = len(whole["input_ids"]) - len(found["input_ids"])
+        row = Row(ids=tuple(found["input_ids"]), segments=tuple(found.get("token_type_ids") or ()))
+        return Reading(row=row, cut=cut)
+
+    def sent(self, request: Request) -> tuple[Sent, ...]:
+        """What is read for ``request``."""
+        if not isinstance(request, Classify):
+            raise DataError(f"{self.labels.who} reads no {request.kind} requests.")
+        reading = self.reading(request)
+        ids = reading.row.ids
+        pieces = Codec(tokenizer=self.tokenizer, vocabulary=len(self.tokenizer)).pieces(ids)
+        return (Sent(ids=ids, pieces=pieces, cut=reading.cut, at=len(ids)),)
+
+
+class Classifier:
+    """Answers classify requests with a loaded text classifier."""
+
+    def __init__(self, loaded: Loaded, classifying: Classifying, *, rows: int | None) -> None:
+        """Make ready; ``rows`` fixes the batch size."""
+        self.classifying = classifying
+        self.head = Head(loaded, rows=rows)
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        """Yield ``(number, response)`` for every request.
+
+        Raises :class:`harness.errors.UsageError` where the checkpoint's labels are not the task's.
+        """
+        orders: dict[tuple[tuple[str, ...], ...], tuple[int, ...]] = {}
+        jobs: list[tuple[int, tuple[int, ...], Reading]] = []
+        for number, request in enumerate(requests):
+            if not isinstance(request, Classify):
+                said = f"a text classifier cannot answer a {request.kind} request"
+                yield number, Response(error=said)
+                continue
+            if request.labels not in orders:
+                orders[request.labels] = self.classifying.labels.order(request.labels)
+            reading = self.classifying.reading(request)
+            jobs.append((number, orders[request.labels], reading))
+        for part, logits in self.head.run([reading.row for _, _, reading in jobs]):
+            tables = None if logits is None else logits.double().log_softmax(dim=-1).tolist()
+            for place, job in enumerate(part):
+                number, order, reading = jobs[job]
+                yield (
+                    number,
+                    Response(error=NO_MEMORY)
+                    if tables is None
+                    else Response(
+                        logprobs=tuple(tables[place][label] for label in order),
+                        prompt_tokens=len(reading.row.ids),
+                        prompt_truncated=reading.cut > 0,
+                    ),
+                )

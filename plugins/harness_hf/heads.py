@@ -1,0 +1,70 @@
+"""Forward passes of classification heads: texts batched by length, padded on the right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness_hf.batching import CPU_TOKENS, batches, split_on_out_of_memory
+from harness_hf.network import inference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from harness_hf.loading import Loaded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One text as token ids; ``segments`` says which text of a pair each belongs to."""
+
+    ids: tuple[int, ...]
+    segments: tuple[int, ...] = ()
+
+
+class Head:
+    """A classification head. ``rows`` fixes how many texts are computed together."""
+
+    def __init__(self, loaded: Loaded, *, rows: int | None) -> None:
+        """Wrap the weights; a model that tells texts from padding by a pad id it does not have
+        reads them one by one."""
+        self.model = loaded.model
+        self.device = loaded.device
+        pad = getattr(self.model.config.get_text_config(), "pad_token_id", None)
+        self.pad = 0 if pad is None else int(pad)
+        self.rows = 1 if pad is None else rows
+
+    def run(self, rows: Sequence[Row]) -> Iterator[tuple[list[int], torch.Tensor | None]]:
+        """Yield numbers of rows with their logits, which begin with the number's place.
+
+        ``None``: no memory for the row, even alone.
+        """
+        order = sorted(range(len(rows)), key=lambda number: -len(rows[number].ids))
+
+        def width(number: int) -> int:
+            return len(rows[number].ids)
+
+        def compute(part: list[int]) -> torch.Tensor:
+            with inference():
+                return self._forward([rows[number] for number in part])
+
+        for batch in batches(order, width=width, rows=self.rows, tokens=CPU_TOKENS):
+            yield from split_on_out_of_memory(batch, compute)
+
+    def _forward(self, rows: Sequence[Row]) -> torch.Tensor:
+        width = max(len(row.ids) for row in rows)
+        ids = torch.full((len(rows), width), self.pad, dtype=torch.long)
+        seen = torch.zeros((len(rows), width), dtype=torch.long)
+        segments = torch.zeros((len(rows), width), dtype=torch.long)
+        for number, row in enumerate(rows):
+            ids[number, : len(row.ids)] = torch.tensor(row.ids)
+            seen[number, : len(row.ids)] = 1
+            segments[number, : len(row.segments)] = torch.tensor(row.segments, dtype=torch.long)
+        inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": seen}
+        if any(row.segments for row in rows):
+            inputs["token_type_ids"] = segments
+        moved = {name: value.to(self.device) for name, value in inputs.items()}
+        logits: torch.Tensor = self.model(**moved).logits
+        return logits.float().cpu()

@@ -1,0 +1,72 @@
+"""Whether a model's weights fit, before they are loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import ModelError
+
+if TYPE_CHECKING:
+    from harness_hf.described import Described
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+CGROUP = Path("/sys/fs/cgroup")
+MEMINFO = Path("/proc/meminfo")
+
+
+def check_memory(described: Described) -> None:
+    """Raise :class:`harness.errors.ModelError`, with the numbers, for weights that cannot fit.
+
+    Only the weights count: what is computed with them is kept within what is left.
+    """
+    numbers = sum(t.numel for t in described.tensors)
+    needed = numbers * BYTES[described.dtype]
+    free = free_bytes(described.device)
+    if free is None or needed <= free:
+        return
+    options = described.options
+    half = numbers * BYTES["bfloat16"]
+    smaller = f"dtype=bfloat16 ({_size(half)}), " if half <= free and half < needed else ""
+    raise ModelError(
+        f"{options.scheme}: the weights of {options.source} take {_size(needed)} in "
+        f"{described.dtype} ({numbers:,} numbers), and {described.device} has {_size(free)} free.\n"
+        f"Use {smaller}another device or a smaller model."
+    )
+
+
+def free_bytes(device: str) -> int | None:
+    """How much memory ``device`` has left; ``None`` where that cannot be told."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device != "cpu":
+        return None
+    found = [n for n in (_host_bytes(), _cgroup_bytes()) if n is not None]
+    return min(found, default=None)
+
+
+def _host_bytes() -> int | None:
+    try:
+        lines = MEMINFO.read_text(encoding="ascii").splitlines()
+    except OSError:  # not on Linux
+        return None
+    words = next((line.split() for line in lines if line.startswith("MemAvailable:")), None)
+    return int(words[1]) * 1024 if words else None
+
+
+def _cgroup_bytes() -> int | None:
+    """What a container may still take; file pages that can be given back count as free."""
+    try:
+        limit = (CGROUP / "memory.max").read_text(encoding="ascii").strip()
+        used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
+        stat = (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return None
+    cached = next((int(line.split()[1]) for line in stat if line.startswith("inactive_file ")), 0)
+    return max(0, int(limit) - used + cached) if limit.isdecimal() else None
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e9:,.1f} GB" if number >= 1e8 else f"{number / 1e6:,.1f} MB"

@@ -1,0 +1,203 @@
+"""Answers of a loaded encoder-decoder model: each prompt is encoded once for all that is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness_hf.answers import answer_language
+from harness_hf.batching import CPU_ROWS, CPU_TOKENS, batches, split_on_out_of_memory
+from harness_hf.engine import end_tokens
+from harness_hf.logits import Logits
+from harness_hf.network import inference
+from harness_hf.scoring import Likelihood, Targets
+
+if TYPE_CHECKING:
+    from harness.types import Request, Response
+    from harness_hf.generation import Continuation, Job
+    from harness_hf.loading import Loaded
+    from harness_hf.prompts import Scoring, SourcePrompts
+    from harness_hf.tokens import Window
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What the encoder made of some texts: states [texts, width, size], padded on the right, and
+    which of them are text [texts, width]."""
+
+    states: torch.Tensor
+    seen: torch.Tensor
+
+    def of(self, rows: Sequence[int]) -> Source:
+        """Those of some texts, in this order; a text may occur several times."""
+        index = torch.tensor(rows, device=self.states.device)
+        return Source(
+            states=self.states.index_select(0, index), seen=self.seen.index_select(0, index)
+        )
+
+
+class EncoderDecoder:
+    """Forward passes of an encoder-decoder model of transformers."""
+
+    def __init__(self, model: Any, device: torch.device) -> None:
+        """Wrap ``model``, which is on ``device`` already."""
+        self.model = model
+        self.device = device
+        self.vocabulary = int(model.get_output_embeddings().weight.shape[0])
+
+    def encode(self, texts: Sequence[Ids]) -> Source:
+        """Read ``texts`` side by side."""
+        ids, seen = self._padded(texts)
+        states = self.model.get_encoder()(input_ids=ids, attention_mask=seen).last_hidden_state
+        return Source(states=states, seen=seen)
+
+    def read(self, source: Source, texts: Sequence[Ids], index: torch.Tensor) -> Logits:
+        """Logits at the flat positions ``index`` of ``texts``, which a decoder reads one for each
+        text of ``source``. Padding on the right needs no mask: nothing before it sees it."""
+        ids, _ = self._padded(texts)
+        logits = self._forward(ids, source, use_cache=False).logits
+        return Logits(rows=logits.reshape(-1, logits.shape[-1]).index_select(0, index))
+
+    def step(self, source: Source, ids: torch.Tensor, cache: Any) -> tuple[list[int], Any]:
+        """The most probable token after each row of ``ids`` [rows, new], and the cache grown."""
+        output = self._forward(ids, source, past_key_values=cache, use_cache=True)
+        best: list[int] = output.logits[:, -1].float().argmax(dim=-1).tolist()
+        return best, output.past_key_values
+
+    def _forward(self, ids: torch.Tensor, source: Source, **more: Any) -> Any:
+        from transformers.modeling_outputs import BaseModelOutput
+
+        return self.model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=source.states),
+            attention_mask=source.seen,
+            decoder_input_ids=ids,
+            return_dict=True,
+            **more,
+        )
+
+    def _padded(self, texts: Sequence[Ids]) -> tuple[torch.Tensor, torch.Tensor]:
+        width = max(len(text) for text in texts)
+        ids = torch.zeros((len(texts), width), dtype=torch.long)
+        seen = torch.zeros((len(texts), width), dtype=torch.long)
+        for row, text in enumerate(texts):
+            ids[row, : len(text)] = torch.tensor(text)
+            seen[row, : len(text)] = 1
+        return ids.to(self.device), seen.to(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """A text for the encoder, and the windows (of which job) that the decoder reads after it."""
+
+    text: Ids
+    windows: tuple[tuple[int, Window], ...]
+
+
+@dataclass
+class _Row:
+    number: int
+    job: Job
+    ids: list[int]
+
+
+class TranslatorEngine:
+    """Answers generate and loglikelihood requests."""
+
+    def __init__(self, loaded: Loaded, prompts: SourcePrompts, *, rows: int | None) -> None:
+        """Wrap the weights; ``rows`` fixes the batch size."""
+        self.network = EncoderDecoder(loaded.model, loaded.device)
+        self.prompts = prompts
+        self.rows = rows
+        self.ends = end_tokens(loaded)
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        """Yield ``(number, response)`` for every request, likelihoods first."""
+        yield from answer_language(requests, self.prompts, self.ends, self._score, self._generate)
+
+    def _score(self, jobs: Sequence[Scoring]) -> Iterator[tuple[int, Likelihood | None]]:
+        asked: dict[Ids, list[tuple[int, Window]]] = {}
+        for number, job in enumerate(jobs):
+            assert job.source is not None
+            asked.setdefault(job.source.ids, []).extend((number, w) for w in job.windows)
+        whole = [_Asked(text=text, windows=tuple(found)) for text, found in asked.items()]
+        whole.sort(key=_width, reverse=True)
+
+        def compute(part: list[_Asked]) -> dict[int, Likelihood]:
+            with inference():
+                return self._likelihoods(part)
+
+        for batch in batches(whole, width=_width, rows=self.rows, tokens=CPU_TOKENS):
+            for part, found in split_on_out_of_memory(batch, compute):
+                numbers = dict.fromkeys(n for one in part for n, _ in one.windows)
+                yield from ((n, None if found is None else found[n]) for n in numbers)
+
+    def _likelihoods(self, part: Sequence[_Asked]) -> dict[int, Likelihood]:
+        """By job, of all that is asked about the texts of ``part``."""
+        source = self.network.encode([one.text for one in part])
+        windows = [window for one in part for _, window in one.windows]
+        jobs = [number for one in part for number, _ in one.windows]
+        places = {number: place for place, number in enumerate(dict.fromkeys(jobs))}
+        rows = [row for row, one in enumerate(part) for _ in one.windows]
+        width = max(len(window.ids) - 1 for window in windows)
+        targets = Targets()
+        for row, window in enumerate(windows):
+            for at in range(len(window.ids) - window.scored, len(window.ids)):
+                targets.add(row * width + at - 1, window.ids[at], places[jobs[row]])
+        sums = torch.zeros(len(places), dtype=torch.float64)
+        misses = torch.zeros(len(places), dtype=torch.long)
+        if targets.tokens:
+            index = targets.index(self.network.device)
+            texts = [window.ids[:-1] for window in windows]
+            targets.score(self.network.read(source.of(rows), texts, index), sums, misses)
+        return {
+            number: Likelihood(logprob=float(sums[place]), greedy=int(misses[place]) == 0)
+            for number, place in places.items()
+        }
+
+    def _generate(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Continuation | None]]:
+        order = sorted(range(len(jobs)), key=lambda n: -len(jobs[n].prompt.ids))
+
+        def width(number: int) -> int:
+            return len(jobs[number].prompt.ids) + jobs[number].most
+
+        def compute(part: list[int]) -> dict[int, Continuation]:
+            with inference():
+                return self._continue([_Row(number=n, job=jobs[n], ids=[]) for n in part])
+
+        limit = self.rows or CPU_ROWS
+        for batch in batches(order, width=width, rows=limit, tokens=0):
+            for part, found in split_on_out_of_memory(batch, compute):
+                yield from ((n, None if found is None else found[n]) for n in part)
+
+    def _continue(self, rows: list[_Row]) -> dict[int, Continuation]:
+        """Continue ``rows`` token by token; finished ones leave."""
+        source = self.network.encode([row.job.prompt.ids for row in rows])
+        ids = torch.tensor([row.job.before for row in rows], device=self.network.device)
+        cache: Any = None
+        found: dict[int, Continuation] = {}
+        while rows:
+            tokens, cache = self.network.step(source, ids, cache)
+            kept = []
+            for place, (row, token) in enumerate(zip(rows, tokens, strict=True)):
+                row.ids.append(token)
+                done = row.job.continuation(self.prompts.codec, row.ids)
+                if done is None:
+                    kept.append(place)
+                else:
+                    found[row.number] = done
+            if kept and len(kept) < len(rows):
+                source = source.of(kept)
+                cache.batch_select_indices(torch.tensor(kept, device=self.network.device))
+            rows = [rows[place] for place in kept]
+            ids = torch.tensor([[row.ids[-1]] for row in rows], device=self.network.device)
+        return found
+
+
+def _width(asked: _Asked) -> int:
+    """Tokens that are read for a text and all that is asked about it."""
+    return len(asked.text) + sum(len(window.ids) for _, window in asked.windows)
