@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from harness.laws.bound import Bound, Law, Variables
 from harness.laws.losses import Link, Loss
-from harness.laws.solver import Goal, minimise
+from harness.laws.marquardt import descend
+from harness.laws.solver import Goal, Solution, minimise
 
 Array = NDArray[np.float64]
 
@@ -129,6 +130,8 @@ class PointFit:
         return self.bound.eta(self.theta[None])
 
 
+PROOF = 1e-4
+"""A gradient below this share of the objective proves an optimum; else it is sought again."""
 THOROUGH = 1500
 """Iterations that a curved valley may take; Newton's method usually needs a dozen."""
 QUICK = (6, 60)
@@ -148,6 +151,9 @@ def fit_point(law: Law, data: Data, loss: Loss, *, quick: bool = False) -> Point
     )
     starts = bound.starts(data.y, data.weights)[: QUICK[0] if quick else None]
     solution = minimise(goal, starts)
+    if not quick and (len(starts) == 1 or not _proved(goal, solution)):
+        found = np.concatenate([solution.theta, descend(goal, starts)])
+        solution = minimise(goal, found[np.isfinite(goal.value(found, loss.delta))])
     best = int(np.argmin(solution.objective))
     objective = float(solution.objective[best])
     excess = solution.objective / max(objective, 1e-300) - 1.0
@@ -173,6 +179,13 @@ def fit_point(law: Law, data: Data, loss: Loss, *, quick: bool = False) -> Point
         objective=objective,
         certificate=certificate,
     )
+
+
+def _proved(goal: Goal, solution: Solution) -> bool:
+    """Whether the best of ``solution`` is an optimum, or as good as exact."""
+    best = int(np.argmin(solution.objective))
+    exact = bool(solution.objective[best] <= 1e-24 * max(1.0, float(goal.weights.sum())))
+    return exact or bool(solution.converged[best] and solution.gradient[best] < PROOF)
 
 
 def _active(bound: Bound, theta: Array) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from harness.laws.bound import Bound
 from harness.laws.losses import Link, Loss
+from harness.laws.systems import along_eigenvectors, damped_solve
 
 Array = NDArray[np.float64]
 
@@ -35,8 +36,6 @@ _RUGGED = 1e-4
 """... unless that is smaller than this: near least absolute deviations the way must be kept to."""
 _FACTORS = np.array([5.0, 2.0, 0.5, 0.1])
 """What becomes of the damping after a step that gained nothing, little, enough, all it promised."""
-_FEW = 64
-"""Up to this many systems are solved one by one, more of them side by side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,14 +148,14 @@ def _block(goal: Goal, start: Array, deltas: tuple[float | None, ...]) -> Soluti
     final = deltas[-1]
     objective = goal.value(theta, final)
     gradient, _ = goal.slopes(theta, final)
-    gradient = np.where(_held(goal, theta, gradient), 0.0, gradient)
+    gradient = np.where(held_at_bounds(goal, theta, gradient), 0.0, gradient)
     if goal.along is not None:
         gradient = gradient @ goal.along
     relative = np.abs(gradient).max(axis=1) / np.maximum(objective, 1e-300)
     return Solution(theta=theta, objective=objective, gradient=relative, converged=converged)
 
 
-def _held(goal: Goal, theta: Array, gradient: Array) -> NDArray[np.bool_]:
+def held_at_bounds(goal: Goal, theta: Array, gradient: Array) -> NDArray[np.bool_]:
     """Parameters at a bound that the gradient pushes against."""
     low = (theta <= goal.bound.lower) & (gradient > 0)
     high = (theta >= goal.bound.upper) & (gradient < 0)
@@ -232,18 +231,18 @@ def _step(goal: Goal, theta: Array, delta: float | None, damping: Array) -> tupl
     the eigenvectors.
     """
     gradient, hessian = goal.slopes(theta, delta)
-    held = _held(goal, theta, gradient)
+    held = held_at_bounds(goal, theta, gradient)
     gradient, hessian = _restricted(goal, held, gradient, hessian)
-    step, good = _damped_solve(hessian, gradient, damping)
+    step, good = damped_solve(hessian, gradient, damping)
     bad = np.flatnonzero(~good)
     if bad.size:
         some = goal.rows(bad)
         gauss = some.gauss(theta[bad], delta)
         _, gauss = _restricted(goal, held[bad], gradient[bad], gauss, reduced=True)
-        careful = np.maximum(damping[bad], 1e-2)
-        step[bad], fine = _damped_solve(gauss, gradient[bad], careful)
+        careful = np.maximum(damping[bad], 1e-8)
+        step[bad], fine = damped_solve(gauss, gradient[bad], careful)
         worst = bad[~fine]
-        step[worst] = _along_eigenvectors(hessian[worst], gradient[worst], damping[worst])
+        step[worst] = along_eigenvectors(hessian[worst], gradient[worst], damping[worst])
     decrement: Array = -0.5 * (gradient * step).sum(axis=1)
     if goal.along is not None:
         step = step @ goal.along.T
@@ -265,71 +264,3 @@ def _restricted(
     index = np.arange(free.shape[1])
     hessian[:, index, index] += held
     return gradient * free, hessian
-
-
-def _damped_solve(
-    hessian: Array, gradient: Array, damping: Array
-) -> tuple[Array, NDArray[np.bool_]]:
-    """-(H + damping·diag H)⁻¹ g, and where H was positive definite."""
-    index = np.arange(gradient.shape[1])
-    damped = hessian.copy()
-    damped[:, index, index] += damping[:, None] * np.abs(hessian[:, index, index])
-    return _cholesky_solve(damped, -gradient)
-
-
-def _along_eigenvectors(hessian: Array, gradient: Array, damping: Array) -> Array:
-    """A step with the magnitudes of the eigenvalues of the Hessian, scaled to a unit diagonal."""
-    index = np.arange(gradient.shape[1])
-    scale = np.sqrt(np.abs(np.nan_to_num(hessian[:, index, index])))
-    scale = np.where(scale > 0, scale, 1.0)
-    unit = hessian / (scale[:, :, None] * scale[:, None, :])
-    unit = np.nan_to_num(unit, nan=0.0, posinf=0.0, neginf=0.0)
-    values, vectors = np.linalg.eigh(unit)
-    size = np.abs(values) + np.maximum(damping, 1e-8)[:, None]
-    along = np.einsum("rij,ri->rj", vectors, -np.nan_to_num(gradient) / scale) / size
-    step: Array = np.einsum("rij,rj->ri", vectors, along) / scale
-    return step
-
-
-def _cholesky_solve(matrix: Array, right: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Solve R small systems by a factorisation, and say which are positive definite."""
-    if len(right) <= _FEW:
-        try:
-            factor = np.linalg.cholesky(matrix)
-        except np.linalg.LinAlgError:
-            factor = None  # one of them is not
-        if factor is not None:
-            pivots = np.diagonal(factor, axis1=1, axis2=2) ** 2
-            if (pivots > 1e-14 * np.diagonal(matrix, axis1=1, axis2=2)).all():
-                step = np.linalg.solve(matrix, right[:, :, None])[..., 0]
-                return step, np.ones(len(right), dtype=bool)
-    return _side_by_side(matrix, right)
-
-
-def _side_by_side(matrix: Array, right: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Cholesky's factorisation, entry by entry, for all rows at once."""
-    p = right.shape[1]
-    lower = [[matrix[:, i, j].copy() for j in range(i + 1)] for i in range(p)]
-    good = np.ones(len(right), dtype=bool)
-    with np.errstate(all="ignore"):
-        for j in range(p):
-            for k in range(j):
-                lower[j][j] -= lower[j][k] ** 2
-            good &= lower[j][j] > 1e-14 * np.abs(matrix[:, j, j])
-            lower[j][j] = np.sqrt(lower[j][j])
-            for i in range(j + 1, p):
-                for k in range(j):
-                    lower[i][j] -= lower[i][k] * lower[j][k]
-                lower[i][j] /= lower[j][j]
-        x = [right[:, i].copy() for i in range(p)]
-        for i in range(p):
-            for k in range(i):
-                x[i] -= lower[i][k] * x[k]
-            x[i] /= lower[i][i]
-        for i in reversed(range(p)):
-            for k in range(i + 1, p):
-                x[i] -= lower[k][i] * x[k]
-            x[i] /= lower[i][i]
-    step = np.stack(x, axis=1)
-    good &= np.isfinite(step).all(axis=1)
-    return np.where(good[:, None], step, 0.0), good
