@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from harness.laws import jets
+from harness.laws.bound import Variables
 from harness.laws.estimate import Data, fit_point
 from harness.laws.jetlaw import JetLaw, Parameter
 from harness.laws.jets import Jet
@@ -65,6 +66,11 @@ def chwirut(b: list[Jet], x: np.ndarray) -> Jet:
     return jets.exp(-(b[0] * x)) / (b[1] + b[2] * x)
 
 
+def nelson(b: list[Jet], v: Variables) -> Jet:
+    """Of the logarithm of y, in two predictors."""
+    return b[0] - b[1] * v["x"] * jets.exp(-(b[2] * v["x2"]))
+
+
 MODELS: Mapping[str, Model] = {
     "Misra1a": lambda b, x: b[0] * (1.0 - jets.exp(-(b[1] * x))),
     "BoxBOD": lambda b, x: b[0] * (1.0 - jets.exp(-(b[1] * x))),
@@ -97,17 +103,21 @@ MODELS: Mapping[str, Model] = {
 
 def law(name: str, start: list[float]) -> JetLaw:
     letters = [f"b{i + 1}" for i in range(len(start))]
+
+    def model(b: list[Jet], v: Variables) -> Jet:
+        return nelson(b, v) if name == "Nelson" else MODELS[name](b, v["x"])
+
     return JetLaw(
         name=name,
         formula=name,
         source=GOLDEN["provenance"]["source"],
-        variables=("x",),
+        variables=("x", "x2") if name == "Nelson" else ("x",),
         terms=tuple(
             Parameter(name=letter, positive=(name, letter) == ("MGH10", "b1")) for letter in letters
         ),
-        function=lambda p, v: MODELS[name]([p[letter] for letter in letters], v["x"]),
+        function=lambda p, v: model([p[letter] for letter in letters], v),
         starts=lambda x, y, w: np.array([start]),
-        link="identity",
+        link="log" if name == "Nelson" else "identity",
         scaled=False,
     )
 
@@ -120,11 +130,12 @@ def digits(found: float, certified: float) -> float:
 def agreement(name: str, start: str) -> float:
     problem = GOLDEN[name]
     data = Data(
-        variables={"x": np.array(problem["x"])},
+        variables={key: np.array(problem[key]) for key in ("x", "x2") if key in problem},
         y=np.array(problem["y"]),
         weights=np.ones(len(problem["y"])),
     )
-    fit = fit_point(law(name, problem[start]), data, parse_loss("mse"))
+    loss = parse_loss("log-mse" if name == "Nelson" else "mse")
+    fit = fit_point(law(name, problem[start]), data, loss)
     found = list(fit.parameters.values())
     return min(map(digits, found, problem["certified"]))
 
