@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,61 @@ def write_checkpoint(folder: Path, architecture: str = "llama", **extra: Any) ->
     model = write_model(folder, architecture, **extra)
     write_tokenizer(folder)
     return model
+
+
+HEADS: dict[str, dict[str, Any]] = {
+    "bert": SIZES | {"vocab_size": VOCABULARY},
+    "roberta": SIZES | {"max_position_embeddings": 66, "pad_token_id": 1, "vocab_size": EMBEDDED},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "vocab_size": EMBEDDED},
+}
+HEADS["gpt2_padded"] = HEADS["gpt2"] | {"pad_token_id": 2}
+
+
+def write_head(folder: Path, kind: str, head: str, labels: Sequence[str]) -> Any:
+    """Save a random classifier (``TokenClassification`` or ``SequenceClassification``) with its
+    tokenizer in ``folder`` and return it; ``labels`` are its id2label."""
+    import transformers
+
+    if kind == "bert":
+        write_wordpieces(folder)
+    else:
+        write_tokenizer(folder, bos=kind == "roberta")
+    config = transformers.AutoConfig.for_model(
+        kind.split("_")[0],
+        id2label=dict(enumerate(labels)),
+        label2id={label: number for number, label in enumerate(labels)},
+        **HEADS[kind],
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = getattr(transformers, f"AutoModelFor{head}").from_config(config).eval()
+        with torch.no_grad():
+            for weight in model.parameters():
+                if weight.dim() == 2:
+                    weight.normal_(std=0.4)
+    model.save_pretrained(folder)
+    return model
+
+
+def write_wordpieces(folder: Path) -> None:
+    """Save a small WordPiece tokenizer that puts [CLS] and [SEP] around one text or two."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from tokenizers.trainers import WordPieceTrainer
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    raw.normalizer = normalizers.BertNormalizer(lowercase=False)
+    raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=special, show_progress=False)
+    raw.train_from_iterator(CORPUS, trainer)
+    raw.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    PreTrainedTokenizerFast(
+        tokenizer_object=raw, model_input_names=inputs, **names
+    ).save_pretrained(folder)
