@@ -18,6 +18,8 @@ from test_hf_models import ask  # noqa: E402
 
 import harness_hf  # noqa: E402
 from harness.errors import DataError, UsageError  # noqa: E402
+from harness.plan import RunRequest, plan  # noqa: E402
+from harness.plugins import load_registry  # noqa: E402
 from harness.types import Classify, Generate, Model, ModelSettings, Tag  # noqa: E402
 from harness_hf.tagger import _owners, _spans  # noqa: E402
 
@@ -249,3 +251,14 @@ def test_words_before_positions_are_not_counted_as_room(tmp_path: Path) -> None:
     plain = write_head(tmp_path, "roberta", "TokenClassification", TAGS)
     positions = plain.config.max_position_embeddings
     assert model_of("hf-tagger", tmp_path).info.context_length == positions - 2
+
+
+def test_a_task_without_a_set_of_labels_is_refused_before_anything_is_read() -> None:
+    registry = load_registry()
+    request = RunRequest(models=("hf-classifier:x",), tasks=("hellaswag:y",))
+    with pytest.raises(
+        UsageError, match="the task needs loglikelihood, and the model answers clas"
+    ):
+        plan(registry, request)
+    cells = plan(registry, RunRequest(models=request.models, tasks=("sst2:y",))).cells
+    assert cells[0].task.settings.kinds == {"classify"}

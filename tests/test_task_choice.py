@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import DataError, UsageError
 from harness.metrics import value
-from harness.types import Loglikelihood, Response, Sample, Task, TaskSettings
+from harness.types import Classify, Loglikelihood, Response, Sample, Task, TaskSettings
 from harness_choice import harness_tasks
 from harness_choice.labels import TNEWS_TOPICS
 
@@ -293,3 +293,37 @@ def test_equal_probabilities_score_near_chance(shared: Path) -> None:
         for sample in task.samples()
     ]
     assert value(task.metrics[0], stats) == 50.0
+
+
+def labelled(name: str, path: Path, **more: int) -> Task:
+    settings = TaskSettings(argument=str(path), kinds=frozenset({"classify"}), **more)
+    return SPECS[name].build(settings)
+
+
+def test_classifiers_read_texts_as_they_are(tmp_path: Path) -> None:
+    row = {"sentence1": "他在睡觉", "sentence2": "他醒着", "label": "contradiction"}
+    task = labelled("ocnli", written(tmp_path, row))
+    (sample,) = task.samples()
+    (request,) = sample.requests
+    assert isinstance(request, Classify)
+    assert request.texts == ("他在睡觉", "他醒着")
+    assert request.labels == (("entailment",), ("neutral",), ("contradiction",))
+    assert sample.reference == [2]
+    stats = task.grade(sample, [Response(logprobs=(-3.0, -2.0, -0.2))])
+    assert stats["acc"] == (100.0, 1.0)
+    assert [metric.name for metric in task.metrics] == ["acc", "choice_probability"]
+
+
+@pytest.mark.parametrize("name", [name for name, spec in SPECS.items() if len(spec.needs) > 1])
+def test_labels_have_names_of_their_own(name: str) -> None:
+    from harness_choice.labels import READERS
+
+    names = [one for label in READERS[name][1].labels for one in label]
+    assert len(set(names)) == len(names)
+    assert SPECS[name].category == "classification"
+
+
+def test_classifiers_take_no_examples(tmp_path: Path) -> None:
+    path = written(tmp_path, {"sentence": "fine", "label": "Positive"})
+    with pytest.raises(UsageError, match="takes no --shots"):
+        labelled("eprstmt", path, shots=2)

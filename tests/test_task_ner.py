@@ -76,7 +76,7 @@ def test_latin1_is_read_only_where_it_is_stated(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="byte offset 1"):
         task_of(path)
     (sample,) = task_of(path, encoding="latin-1").samples()
-    assert sample.requests == (Tag(tokens=("Köln",)),)
+    assert sample.requests == (Tag(tokens=("Köln",), types=("LOC",)),)
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ def test_right_entities_find_their_places(
 def test_cluener_characters_are_tokens_and_last_offsets_belong(tmp_path: Path) -> None:
     path = written(tmp_path, '{"text": "在台湾", "label": {"address": {"台湾": [[1, 2]]}}}')
     (tagged,) = task_of(path, name="cluener").samples()
-    assert tagged.requests == (Tag(tokens=("在", "台", "湾")),)
+    assert tagged.requests == (Tag(tokens=("在", "台", "湾"), types=("address",)),)
     assert tagged.reference["spans"] == [["address", 1, 3]]
     (asked,) = task_of(path, "generate", name="cluener", form="tags").samples()
     (request,) = asked.requests

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness import metrics
+from harness.errors import UsageError
 from harness.types import (
     Loglikelihood,
     Metric,
@@ -17,6 +18,7 @@ from harness.types import (
     TaskSettings,
     TaskSpec,
 )
+from harness_choice.heads import ClassifyTask
 from harness_files import (
     Shot,
     check_ids,
@@ -46,13 +48,15 @@ class Choice:
     """One item: continuations of one context, or one continuation of several contexts.
 
     ``options`` holds (context, continuation) pairs, ``right`` the right ones' indices. A blank
-    before a continuation is no part of what is counted in bytes.
+    before a continuation is no part of what is counted in bytes. ``texts`` are what a classifier
+    reads, where the options are labels.
     """
 
     id: str
     options: tuple[tuple[str, str], ...]
     right: tuple[int, ...]
     group: str | None = None
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +130,7 @@ class ChoiceSet:
 
     ``scorers`` makes the metrics of given choices and of their number, None where it differs.
     ``max_shots`` is 0 for sets whose items have no context that an example could be put before.
+    ``labels`` are each label's names, where all items have the same ones.
     """
 
     name: str
@@ -135,6 +140,7 @@ class ChoiceSet:
     max_shots: int = MAX_SHOTS
     category: str = "choice"
     scorers: Callable[[Sequence[Choice], int | None], Sequence[Scorer]] = accuracies
+    labels: tuple[tuple[str, ...], ...] = ()
 
     @property
     def options(self) -> tuple[Option, ...]:
@@ -146,7 +152,11 @@ class ChoiceSet:
         return TaskSpec(
             name=self.name,
             build=self.build,
-            needs=(frozenset({"loglikelihood"}),),
+            needs=(
+                (frozenset({"loglikelihood"}), frozenset({"classify"}))
+                if self.labels
+                else (frozenset({"loglikelihood"}),)
+            ),
             category=self.category,
             argument="FILE",
             options=self.options,
@@ -155,12 +165,16 @@ class ChoiceSet:
             hub=HUB.get(self.name, ()),
         )
 
-    def build(self, settings: TaskSettings) -> ChoiceTask:
-        """Read the file that the settings name; every option becomes a request."""
+    def build(self, settings: TaskSettings) -> ChoiceTask | ClassifyTask:
+        """Read the file that the settings name; every option becomes a request, or for a
+        classifier every item one."""
         check_options(self.name, settings, self.options)
         path = data_file(self.name, settings)
         choices = tuple(self.read(path))
         check_ids(path, (choice.id for choice in choices))
+        if "classify" in settings.kinds:
+            self._refuse_prompting(settings)
+            return ClassifyTask.of(choices, self.labels)
         pool = pool_file(self.name, settings)
         shots = few_shot(
             self.name,
@@ -179,6 +193,18 @@ class ChoiceSet:
             loss=metrics.bits_per_byte(),
             unconditional=twice,
         )
+
+    def _refuse_prompting(self, settings: TaskSettings) -> None:
+        """What is said about prompts does not hold for a model that reads the text alone."""
+        for flag, given in (
+            ("--shots", settings.shots),
+            ("unconditional=yes", settings.options.get("unconditional") == "yes"),
+        ):
+            if given:
+                raise UsageError(
+                    f"Task '{self.name}' asks this model for labels, which takes no {flag}.\n"
+                    "Leave it out, or run it apart from models that continue a prompt."
+                )
 
 
 def _shot(choice: Choice) -> Shot:

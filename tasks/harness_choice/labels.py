@@ -20,13 +20,24 @@ class Labelling:
     """How labelled rows become choices.
 
     ``words`` maps each label, as the file writes it, to its continuation; ``ask`` makes the
-    context of a row.
+    context of a row. ``texts`` takes what a classifier reads, one text or a pair, and ``names``
+    are those that classifiers call the labels by, in the order of ``words``.
     """
 
     words: Mapping[str, str]
     ask: Callable[[Row], str]
+    texts: Callable[[Row], tuple[str, ...]]
+    names: tuple[str, ...]
     rows: Callable[[str], Iterable[Row]] = read_json_lines
     label: str = "label"
+
+    @property
+    def labels(self) -> tuple[tuple[str, ...], ...]:
+        """Each label's names: the usual ones, parted by a bar, then the file's own."""
+        return tuple(
+            tuple(dict.fromkeys((*names.split("|"), key)))
+            for names, key in zip(self.names, self.words, strict=True)
+        )
 
     def __call__(self, path: str) -> Iterator[Choice]:
         """Read a file's choices."""
@@ -40,6 +51,7 @@ class Labelling:
                 id=str(number),
                 options=tuple((context, words) for words in self.words.values()),
                 right=(labels.index(label),),
+                texts=self.texts(row),
             )
 
 
@@ -73,6 +85,11 @@ def _ag_news(row: Row) -> str:
     return f"Article: {title}. {description}\nAnswer:"
 
 
+def _ag_news_text(row: Row) -> tuple[str, ...]:
+    """As the hub's copy joins them, which published classifiers were trained on."""
+    return (" ".join(_filled("title", "description")(row)),)
+
+
 TOPICS = (" World", " Sports", " Business", " Technology")
 TNEWS_TOPICS = {
     "100": "故事",
@@ -91,6 +108,11 @@ TNEWS_TOPICS = {
     "115": "农业",
     "116": "电竞",
 }
+TNEWS_NAMES = (
+    *("story", "culture", "entertainment", "sports", "finance", "house", "car", "edu", "tech"),
+    *("military", "travel", "world", "stock", "agriculture", "game"),
+)
+"""CLUE's ``label_desc``, after ``news_``."""
 
 READERS: Mapping[str, tuple[str, Labelling]] = {
     "afqmc": (
@@ -98,6 +120,8 @@ READERS: Mapping[str, tuple[str, Labelling]] = {
         Labelling(
             words={"0": "不同。", "1": "相似。"},
             ask=_pattern("{}，{}", "sentence1", "sentence2"),
+            texts=_filled("sentence1", "sentence2"),
+            names=("different", "similar"),
         ),
     ),
     "ag_news": (
@@ -105,6 +129,8 @@ READERS: Mapping[str, tuple[str, Labelling]] = {
         Labelling(
             words={str(number): words for number, words in enumerate(TOPICS, start=1)},
             ask=_ag_news,
+            texts=_ag_news_text,
+            names=("World", "Sports", "Business", "Technology|Sci/Tech|Science"),
             rows=_ag_news_rows,
             label="class",
         ),
@@ -114,6 +140,8 @@ READERS: Mapping[str, tuple[str, Labelling]] = {
         Labelling(
             words={"0": "毫不相关。", "1": "一个意思。"},
             ask=_pattern("{}。\n{}。\n两句话说的", "sentence1", "sentence2"),
+            texts=_filled("sentence1", "sentence2"),
+            names=("different", "similar"),
         ),
     ),
     "eprstmt": (
@@ -121,6 +149,8 @@ READERS: Mapping[str, tuple[str, Labelling]] = {
         Labelling(
             words={"Negative": "消极。", "Positive": "积极。"},
             ask=_pattern("内容： “{}”。情绪分类：", "sentence"),
+            texts=_filled("sentence"),
+            names=("negative", "positive"),
         ),
     ),
     "ocnli": (
@@ -130,6 +160,8 @@ READERS: Mapping[str, tuple[str, Labelling]] = {
             ask=_pattern(
                 "阅读文章：{}\n根据上文，回答如下问题：{}？\n答：", "sentence1", "sentence2"
             ),
+            texts=_filled("sentence1", "sentence2"),
+            names=("entailment", "neutral", "contradiction"),
         ),
     ),
     "sst2": (
@@ -139,6 +171,8 @@ READERS: Mapping[str, tuple[str, Labelling]] = {
             ask=_pattern(
                 "{}\nQuestion: Is this sentence positive or negative?\nAnswer:", "sentence"
             ),
+            texts=_filled("sentence"),
+            names=("negative", "positive"),
             rows=_sst2_rows,
         ),
     ),
@@ -147,11 +181,22 @@ READERS: Mapping[str, tuple[str, Labelling]] = {
         Labelling(
             words={label: f"{topic}新闻" for label, topic in TNEWS_TOPICS.items()},
             ask=_pattern("{}\n这篇新闻属于：", "sentence"),
+            texts=_filled("sentence"),
+            names=tuple(
+                f"news_{name}|{topic}"
+                for name, topic in zip(TNEWS_NAMES, TNEWS_TOPICS.values(), strict=True)
+            ),
         ),
     ),
 }
 
 LABELS: tuple[ChoiceSet, ...] = tuple(
-    ChoiceSet(name=name, description=description, read=read, category="classification")
+    ChoiceSet(
+        name=name,
+        description=description,
+        read=read,
+        category="classification",
+        labels=read.labels,
+    )
     for name, (description, read) in READERS.items()
 )

@@ -117,7 +117,7 @@ class EntitySet:
         if "generate" in settings.kinds:
             request = self._writing(settings, form, types)
         else:
-            request = self._tagging(settings)
+            request = self._tagging(settings, types)
         return EntityTask(
             items=tuple(
                 _sample(str(number), text, request) for number, text in enumerate(texts, start=1)
@@ -128,13 +128,15 @@ class EntitySet:
             scorer=metrics.entity_f1(),
         )
 
-    def _tagging(self, settings: TaskSettings) -> Callable[[str, Marked], Generate | Tag]:
+    def _tagging(
+        self, settings: TaskSettings, types: Sequence[str]
+    ) -> Callable[[str, Marked], Generate | Tag]:
         if settings.shots:
             raise UsageError(
                 f"Task '{self.name}' asks this model for tags, which take no worked examples.\n"
                 "Leave out --shots, or run it apart from models that write their answers."
             )
-        return lambda identity, text: Tag(tokens=text.tokens)
+        return lambda identity, text: Tag(tokens=text.tokens, types=tuple(types))
 
     def _writing(
         self, settings: TaskSettings, form: Form, types: Sequence[str]
