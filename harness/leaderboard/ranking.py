@@ -54,18 +54,10 @@ def from_samples(metric: Metric, tables: Aligned, resampler: stats.Resampler) ->
     sums = tables.rows
     if units < n:
         sums = np.stack([unit_sums(rows, tables.unit) for rows in tables.rows])
+    step = max(1, _COLUMNS_AT_ONCE // k)
+    parts = [resampler.values(metric, sums[i : i + step]) for i in range(0, m, step)]
+    draws = np.concatenate(parts)
     compute = metrics.formula(metric.formula)
-    draws = np.empty((m, resampler.draws))
-    done = 0
-    for weights in resampler.weights(units):
-        counts, step = weights.astype(np.float64), max(1, _COLUMNS_AT_ONCE // k)
-        for start in range(0, m, step):
-            part = sums[start : start + step]
-            # (B, u) @ (u, m·k): one product for many models.
-            flat = np.ascontiguousarray(part.transpose(1, 0, 2)).reshape(units, -1)
-            drawn = compute((counts @ flat).reshape(len(counts), len(part), k))
-            draws[start : start + step, done : done + len(counts)] = drawn.T
-        done += len(counts)
     values = np.asarray(compute(tables.rows.sum(axis=1)), dtype=np.float64)
     return Material(metric=metric, values=values, draws=draws, tables=tables)
 

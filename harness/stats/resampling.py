@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,19 @@ BOOTSTRAP = 2000
 _CHUNK = 1 << 20
 """Weights drawn at once: 8 MB while they are drawn."""
 
-_KEPT = 1 << 23
+_KEPT = 1 << 24
 """Weights kept for the next comparison: 64 MB."""
+
+_SINGLE = 1 << 24
+"""Below it, whole numbers are exact in single precision."""
+
+
+def cheapest(table: Array) -> NDArray[Any]:
+    """``table`` (u, k) in single precision where no sum of a resample of it is rounded there
+    (counts), which halves the cost of a product; else as it is."""
+    if table.size and len(table) * np.abs(table).max() >= _SINGLE:
+        return table
+    return table.astype(np.float32) if (table == np.rint(table)).all() else table
 
 
 class Resampler:
@@ -35,7 +47,7 @@ class Resampler:
         """``draws`` is how many resamples there are."""
         self.draws = draws
         self.seed = seed
-        self._kept: dict[int, list[Array]] = {}
+        self._kept: dict[int, list[NDArray[np.float32]]] = {}
 
     def differences(self, pairs: Pairs) -> Array:
         """The difference, second minus first, on each resample, (draws,); NaN where undefined."""
@@ -44,20 +56,27 @@ class Resampler:
             difference: Array = second - first
         return difference
 
-    def values(self, metric: Metric, systems: Sequence[Array]) -> Array:
+    def values(self, metric: Metric, systems: Sequence[Array] | Array) -> Array:
         """Each system's value on each resample, (systems, draws).
 
         ``systems`` are finite statistics, (u, k) each.
         """
         table = np.concatenate(systems, axis=1)
         compute = metrics.formula(metric.formula)
-        columns = [
-            compute((weights @ table).reshape(len(weights), len(systems), -1))
-            for weights in self.weights(len(table))
-        ]
+        columns = [compute(sums.reshape(len(sums), len(systems), -1)) for sums in self.sums(table)]
         return np.concatenate(columns).T
 
-    def weights(self, units: int) -> Iterator[Array]:
+    def sums(self, table: Array) -> Iterator[Array]:
+        """The sums of ``table`` (u, k) over each resample, (draws, k), in chunks of rows."""
+        varying = (table != table[0]).any(axis=0)
+        factor = cheapest(np.ascontiguousarray(table[:, varying]))
+        for weights in self.weights(len(table)):
+            # As many units are drawn as there are, so a constant's sum is always the same.
+            sums = np.tile(table[0] * len(table), (len(weights), 1))
+            sums[:, varying] = weights.astype(factor.dtype, copy=False) @ factor
+            yield sums
+
+    def weights(self, units: int) -> Iterator[NDArray[np.float32]]:
         """How often each unit is drawn, (draws, units), in chunks of rows.
 
         They are kept for the next call where they are few enough.
@@ -65,7 +84,7 @@ class Resampler:
         if units in self._kept:
             yield from self._kept[units]
             return
-        kept: list[Array] = []
+        kept: list[NDArray[np.float32]] = []
         room = _KEPT - self.draws * (units + sum(self._kept))
         for chunk in self._drawn(units):
             if room >= 0:
@@ -74,7 +93,7 @@ class Resampler:
         if kept:
             self._kept[units] = kept
 
-    def _drawn(self, units: int) -> Iterator[Array]:
+    def _drawn(self, units: int) -> Iterator[NDArray[np.float32]]:
         generator = np.random.default_rng([self.seed, 11])
         step = max(1, _CHUNK // max(units, 1))
         for start in range(0, self.draws, step):
@@ -83,7 +102,7 @@ class Resampler:
             # One count for all rows: row i counts in the cells from i·units on.
             drawn += np.arange(rows)[:, None] * units
             counts = np.bincount(drawn.ravel(), minlength=rows * units)
-            yield counts.reshape(rows, units).astype(np.float64)
+            yield counts.reshape(rows, units).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,10 @@ from numpy.typing import NDArray
 from harness import metrics
 from harness.errors import UsageError, suggestion
 from harness.stats.pairs import Pairs
-from harness.stats.resampling import Spread
+from harness.stats.resampling import Spread, cheapest
 
 Array = NDArray[np.float64]
+Coins = NDArray[Any]
 Name: TypeAlias = Literal["mcnemar", "permutation", "randomization", "bootstrap"]
 
 TESTS: tuple[str, ...] = ("auto", "bootstrap", "randomization", "mcnemar", "permutation")
@@ -145,7 +146,7 @@ class _Statistic:
     """What swapping does: ``after(swaps)`` gives the difference for each row of swaps (r, u)."""
 
     units: int
-    after: Callable[[Array], Array]
+    after: Callable[[Coins], Array]
 
 
 def _mean_statistic(pairs: Pairs) -> _Statistic:
@@ -153,21 +154,24 @@ def _mean_statistic(pairs: Pairs) -> _Statistic:
     assert scores is not None
     unit = pairs.unit_b[:, 0] - pairs.unit_a[:, 0]
     moved = unit[unit != 0]
-    total, n = float(moved.sum()), pairs.n
-    return _Statistic(units=moved.size, after=lambda swaps: (total - 2 * (swaps @ moved)) / n)
+    total, n, factor = float(moved.sum()), pairs.n, cheapest(moved)
+    return _Statistic(
+        units=moved.size,
+        after=lambda swaps: (total - 2 * (swaps.astype(factor.dtype) @ factor)) / n,
+    )
 
 
 def _corpus_statistic(pairs: Pairs) -> _Statistic:
     """Only units and columns that differ have to be summed anew."""
     difference = pairs.unit_b - pairs.unit_a
     rows, columns = (difference != 0).any(axis=1), (difference != 0).any(axis=0)
-    moved = np.ascontiguousarray(difference[rows][:, columns])
+    moved = cheapest(np.ascontiguousarray(difference[rows][:, columns]))
     sum_a, sum_b = pairs.unit_a.sum(axis=0), pairs.unit_b.sum(axis=0)
     compute = metrics.formula(pairs.metric.formula)
 
-    def after(swaps: Array) -> Array:
+    def after(swaps: Coins) -> Array:
         shift = np.zeros((len(swaps), difference.shape[1]))
-        shift[:, columns] = swaps @ moved
+        shift[:, columns] = swaps.astype(moved.dtype) @ moved
         return compute(sum_b - shift) - compute(sum_a + shift)
 
     return _Statistic(units=len(moved), after=after)
@@ -197,12 +201,12 @@ def _swapped(test: Name, statistic: _Statistic, pairs: Pairs, most: int, seed: i
     )
 
 
-def _all_swaps(units: int) -> Iterator[Array]:
+def _all_swaps(units: int) -> Iterator[Coins]:
     numbers = np.arange(2**units)[:, None]
-    yield ((numbers >> np.arange(units)) & 1).astype(np.float64)
+    yield ((numbers >> np.arange(units)) & 1).astype(np.uint8)
 
 
-def _random_swaps(units: int, most: int, seed: int) -> Iterator[Array]:
+def _random_swaps(units: int, most: int, seed: int) -> Iterator[Coins]:
     """At most ``most`` rows of independent fair coins, in chunks that end where one may stop."""
     generator = np.random.default_rng([seed, 13])
     step = max(1, _CHUNK // units)
@@ -211,7 +215,7 @@ def _random_swaps(units: int, most: int, seed: int) -> Iterator[Array]:
         stop = next((draws for draws, _ in _STOPS if done < draws), most)
         size = min(step, stop - done, most - done)
         coins = generator.integers(0, 256, size=(size, (units + 7) // 8), dtype=np.uint8)
-        yield np.unpackbits(coins, axis=1, count=units).astype(np.float64)
+        yield np.unpackbits(coins, axis=1, count=units)
         done += size
 
 
