@@ -1,8 +1,8 @@
 """The family ``nano``: eight small language models that come with the program.
 
 They are Llamas of a thousand to a million parameters outside the embedding, trained from scratch
-by ``python -m harness_nano.recipe`` on the invented world of the ``world-`` tasks, so that a
-scaling table can be made at once, on a laptop, without a download.
+by ``harness pretrain nano.toml``, the recipe beside this module, on the invented world of the
+``world-`` tasks, so that a scaling table can be made at once, on a laptop, without a download.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from harness import hookimpl
 from harness.errors import UsageError
 from harness.types import ModelSettings, ModelSpec
-from harness_nano.shapes import SHAPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +23,18 @@ if TYPE_CHECKING:
 
 FAMILY = "nano"
 WEIGHTS = Path(__file__).parent / "weights"
+RECIPE = Path(__file__).parent / "nano.toml"
+SIZES = {
+    "nano-1k": 5_416,
+    "nano-3k": 9_660,
+    "nano-9k": 19_300,
+    "nano-24k": 40_096,
+    "nano-56k": 80_112,
+    "nano-150k": 183_744,
+    "nano-420k": 475_800,
+    "nano-1m": 1_103_256,
+}
+"""All parameters of every size; declared, since a plugin's hooks read no file."""
 
 
 def _build(settings: ModelSettings, *, name: str) -> Model:
@@ -40,13 +51,13 @@ def _build(settings: ModelSettings, *, name: str) -> Model:
 @hookimpl
 def harness_models() -> Iterator[ModelSpec]:
     """Declare every size."""
-    for name, shape in SHAPES.items():
+    for name, size in SIZES.items():
         yield ModelSpec(
             name=name,
             build=partial(_build, name=name),
             kinds=frozenset({"generate", "loglikelihood"}),
             family=FAMILY,
-            size=shape.total,
-            description=f"Llama, {shape.width} wide, {shape.layers} layers, in the package",
+            size=size,
+            description="Llama trained on the world, in the package",
             default=True,
         )
