@@ -139,3 +139,8 @@ def _item(pieces: list[str], what: str) -> Item:
 
 def _unescape(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+
+
+def escaped(text: str) -> str:
+    """``text`` with a backslash before all that means something here, so that it means itself."""
+    return re.sub(r"([\\,{}])", r"\\\1", text)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tabulate import tabulate
 
+from harness.metrics.reports import Report
 from harness.scaling import TOTAL, CellFit
 from harness.types import CellRecord, Counts, Metric, RunRecord, Score
 from harness.wording import MISSING, count, short, short_names
@@ -27,6 +28,7 @@ def run_tables(run: RunRecord, fits: Sequence[CellFit]) -> str:
     tasks = short_names(record.task for record in run.cells)
     for task, title in tasks.items():
         parts.append(task_table(title, [r for r in run.cells if r.task == task]))
+    parts += model_notes(run.cells)
     if fits:
         parts.append(fit_table(fits, tasks))
     if run.errors:
@@ -57,6 +59,21 @@ def task_table(title: str, records: Sequence[CellRecord]) -> str:
     samples = sorted({record.counts.samples for record in ordered if record.counts.samples})
     size = f" ({' or '.join(map(str, samples))} samples)" if samples else ""
     return f"{title}{size}\n{_grid(rows, header, left=(0, len(header) - 1 if any(remarks) else 0))}"
+
+
+def model_notes(records: Iterable[CellRecord]) -> list[str]:
+    """What the models say that a reader of their scores must know; equal notes are said once."""
+    said: dict[str, list[str]] = {}
+    for record in records:
+        for note in record.model.notes:
+            said.setdefault(note, []).append(record.model.name)
+    if not said:
+        return []
+    lines = [
+        f"  {', '.join(short_names(names).values())}: {_indented(note)}"
+        for note, names in said.items()
+    ]
+    return ["\n".join(["Notes on models", *lines])]
 
 
 def fit_table(fits: Sequence[CellFit], tasks: Mapping[str, str]) -> str:
@@ -114,6 +131,15 @@ def efficiency_table(records: Sequence[CellRecord]) -> str:
     if not rows:
         return "Efficiency: every answer came from the store; nothing was measured."
     return f"Efficiency\n{_grid(rows, header, left=(0, 1))}"
+
+
+def report_table(report: Report, what: str) -> str:
+    """A line for each type or tag, then the averages; numbers on 0-100."""
+    rows = [
+        [row.name, f"{row.precision:.2f}", f"{row.recall:.2f}", f"{row.f1:.2f}", row.support]
+        for row in (*report.rows, report.micro, report.macro, report.weighted)
+    ]
+    return _grid(rows, [what, "precision", "recall", "f1", "support"], left=(0,))
 
 
 def value_text(metric: Metric, value: float) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from harness.cli.common import RESULTS, terminable
-from harness.cli.show import print_run
+from harness.cli.show import print_run, print_tags
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.manifest import new_manifest, now
 from harness.plan import Plan, RunRequest, plan, run_name
@@ -124,6 +124,27 @@ def run(
     if _tolerable(finished, directory, max_errors):
         return 0
     return max((failure.error.exit_code for failure in failures), key=_severity, default=code)
+
+
+def run_cells(registry: Registry, request: RunRequest, output: Path, *, quiet: bool = False) -> int:
+    """Carry ``request`` out in ``output`` for another command; returns the exit code.
+
+    Prints the run's tables, and for tags the reports by type and by tag, unless ``quiet``.
+    """
+    made = plan(registry, request)
+    directory = RunDirectory(output)
+    failures = _execute(made, registry, directory, output / STORE, None)
+    if len(failures) == len(made.cells):
+        raise failures[0].error
+    if not quiet:
+        print_run(directory, as_json=False)
+        print_tags(directory)
+    finished = directory.read_run()
+    with redirect_stdout(sys.stderr):
+        for complaint in notify_run(registry, finished):
+            click.echo(f"warning: an observer failed: {complaint}", err=True)
+    whole = 0 if finished.status == "complete" else 4
+    return max((failure.error.exit_code for failure in failures), key=_severity, default=whole)
 
 
 def _tolerable(run: RunRecord, directory: RunDirectory, max_errors: int) -> bool:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
-from tabulate import tabulate
 
 from harness.cli.common import echo_json
 from harness.codec import to_json
 from harness.errors import PartialError, UsageError
-from harness.names import parse_items
+from harness.names import escaped, parse_items
 from harness.outputs import (
     ENTITY_METRICS,
     Outcome,
@@ -24,10 +21,8 @@ from harness.outputs import (
 )
 from harness.plan import PERMISSION, PlannedTask, RunRequest, plan_task
 from harness.plugins import Registry, load_registry
+from harness.table import report_table
 from harness.types import RequestKind
-
-if TYPE_CHECKING:
-    from harness.metrics import Report
 
 
 @click.command()
@@ -123,8 +118,7 @@ def with_permission(registry: Registry, task: str) -> str:
 
 
 def _planned(registry: Registry, task: str, path: str, kind: RequestKind) -> PlannedTask:
-    escaped = re.sub(r"([\\,{}])", r"\\\1", path)
-    text = f"{task},data={escaped}" if path else task
+    text = f"{task},data={escaped(path)}" if path else task
     # Here the option was written on this command line, so it is leave given, not leave recorded.
     request = RunRequest(allow_code_execution=f"{PERMISSION}=yes" in text)
     return plan_task(registry, text, frozenset({kind}), request)
@@ -142,7 +136,7 @@ def _print(outcome: Outcome, hyp: str, as_json: bool) -> None:
 def _tell(outcome: Outcome, hyp: str) -> None:
     score = outcome.score
     if outcome.report is not None:
-        click.echo(_by_type(outcome.report) + "\n")
+        click.echo(report_table(outcome.report, "type") + "\n")
     low, high = score.ci
     digits = ".2f" if score.metric.bounds == (0.0, 100.0) else ".4g"
     interval = f"[{low:{digits}}, {high:{digits}}]"
@@ -150,15 +144,6 @@ def _tell(outcome: Outcome, hyp: str) -> None:
     if outcome.counts.unparseable:
         click.echo(f"{outcome.counts.unparseable} outputs cannot be read as answers")
     click.echo(score.signature)
-
-
-def _by_type(report: Report) -> str:
-    rows = [
-        [row.name, f"{row.precision:.2f}", f"{row.recall:.2f}", f"{row.f1:.2f}", row.support]
-        for row in (*report.rows, report.micro, report.macro, report.weighted)
-    ]
-    header = ["type", "precision", "recall", "f1", "support"]
-    return tabulate(rows, headers=header, disable_numparse=True, colalign=("left", *["right"] * 4))
 
 
 def _document(outcome: Outcome, hyp: str) -> dict[str, object]:

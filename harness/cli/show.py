@@ -19,6 +19,7 @@ from harness.wording import short_names
 @click.option("--samples", type=click.IntRange(min=1), help="The first N samples of each cell.")
 @click.option("--model", "-m", help="With --samples: only this model.")
 @click.option("--task", "-t", help="With --samples: only this task.")
+@click.option("--tags", is_flag=True, help="Precision, recall and F1 by type and by tag.")
 @click.option("--efficiency", is_flag=True, help="Also what the answers cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(
@@ -26,6 +27,7 @@ def show(
     samples: int | None,
     model: str | None,
     task: str | None,
+    tags: bool,
     efficiency: bool,
     as_json: bool,
 ) -> int:
@@ -37,6 +39,8 @@ def show(
     directory = RunDirectory(find_run(run))
     if samples is not None:
         return print_samples(directory, samples, model=model, task=task, as_json=as_json)
+    if tags:
+        return print_tags(directory, as_json=as_json)
     if model is not None or task is not None:
         raise UsageError("--model and --task choose samples; add --samples N.")
     return print_run(directory, as_json=as_json, efficiency=efficiency)
@@ -76,6 +80,38 @@ def _chosen(what: str, name: str | None, known: list[str]) -> set[str]:
     if not found:
         raise UsageError(f"The run has no {what} '{name}'. {suggestion(name, short.values())}")
     return found
+
+
+def print_tags(directory: RunDirectory, *, as_json: bool = False) -> int:
+    """Print a report by entity type and by tag for each cell that asked for tags.
+
+    Returns the exit code that the run's completeness deserves.
+    """
+    from harness.table import report_table
+    from harness.tagreports import tag_reports
+
+    run = directory.read_run()
+    short = short_names([cell.model.name for cell in run.cells])
+    entries = []
+    for found in tag_reports(directory):
+        record = found.record
+        if as_json:
+            entries.append(
+                {
+                    "model": record.model.name,
+                    "task": record.task,
+                    "entities": to_json(found.entities),
+                    "tokens": to_json(found.tokens),
+                }
+            )
+            continue
+        click.echo(f"\n{short[record.model.name]} on {record.task}: whole entities")
+        click.echo(report_table(found.entities, "type"))
+        click.echo(f"\nsingle tokens, {found.tokens.accuracy:.2f} % of them right")
+        click.echo(report_table(found.tokens, "tag"))
+    if as_json:
+        echo_json({"schema": SCHEMA, "run": run.directory, "reports": entries})
+    return 0 if run.status == "complete" else 4
 
 
 def print_run(directory: RunDirectory, *, as_json: bool, efficiency: bool = False) -> int:

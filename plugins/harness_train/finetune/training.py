@@ -1,0 +1,356 @@
+"""One cell, trained by transformers' ``Trainer``: AdamW, warm-up, the best weights kept."""
+
+from __future__ import annotations
+
+import math
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness_hf.quiet import quiet
+from harness_train.finetune.encoding import IGNORED, collator
+from harness_train.finetune.measuring import DIVERGED, MEASURES, scores_of
+
+if TYPE_CHECKING:
+    from harness.training import FinetuneRequest
+    from harness.types import RequestKind
+    from harness_train.finetune.encoding import Encoded
+    from harness_train.finetune.examples import Example
+
+
+class DivergedError(Exception):
+    """Training must not go on; the message names the step."""
+
+    def __init__(self, reason: str, step: int) -> None:
+        """``step`` is the optimiser's."""
+        super().__init__(reason)
+        self.step = step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What one cell learns from and is measured on; ``labels`` in the order of the outputs."""
+
+    train: Encoded
+    validation: Encoded
+    validation_examples: Sequence[Example]
+    labels: Sequence[str]
+    pad: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The numbers of one cell's training; ``steps`` are the optimiser's in all epochs."""
+
+    kind: RequestKind
+    seed: int
+    device: str
+    dtype: str
+    learning_rate: float
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """The weights that were kept are in the model again; counts are up to their step.
+
+    ``spent_tokens`` and ``seconds`` are of the whole training, evaluations included in the latter.
+    """
+
+    step: int
+    tokens: int
+    samples_seen: int
+    spent_tokens: int
+    seconds: float
+    scores: Mapping[str, float]
+    first_loss: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Course:
+    """What happens while one model is trained: changed by the trainer and its callbacks."""
+
+    tell: Callable[[str], None]
+    patience: int
+    tokens: int = 0
+    samples: int = 0
+    best: float | None = None
+    best_step: int = 0
+    best_tokens: int = 0
+    best_samples: int = 0
+    waited: int = 0
+    lowest_loss: float = math.inf
+    scores: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, Any] = field(default_factory=dict)
+
+
+def steps_of(rows: int, request: FinetuneRequest) -> int:
+    """How many steps the optimiser makes in all epochs over so many rows."""
+    batches = math.ceil(rows / request.batch_size)
+    return math.ceil(batches / request.accumulate) * request.epochs
+
+
+def train_cell(
+    model: Any, data: Data, plan: Plan, request: FinetuneRequest, tell: Callable[[str], None]
+) -> Trained:
+    """Train ``model`` in place and leave the best weights in it.
+
+    Raises DivergedError where a loss or a gradient is not finite, and where the validation loss
+    never fell below ``DIVERGED`` times the untrained model's.
+    """
+    course = _Course(tell=tell, patience=request.patience)
+    started = time.monotonic()
+    with quiet(), seeded(plan.seed), tempfile.TemporaryDirectory() as scratch:
+        trainer = _trainer(model, data, plan, request, course, scratch)
+        first = float(trainer.evaluate()["eval_loss"])
+        trainer.train()
+    if not course.lowest_loss <= DIVERGED * first:
+        raise DivergedError(
+            f"the validation loss was {first:.4g} untrained and never below "
+            f"{course.lowest_loss:.4g} afterwards",
+            plan.steps,
+        )
+    _restore(model, course.weights)
+    return Trained(
+        step=course.best_step,
+        tokens=course.best_tokens,
+        samples_seen=course.best_samples,
+        spent_tokens=course.tokens,
+        seconds=time.monotonic() - started,
+        scores=course.scores,
+        first_loss=first,
+    )
+
+
+def class_weights(labels: Counter[int], number: int) -> list[float]:
+    """n / (classes · n_class) for each class, as scikit-learn's ``balanced``; 1 for one unseen."""
+    seen = sum(labels.values())
+    present = sum(1 for i in range(number) if labels[i])
+    return [seen / (present * labels[i]) if labels[i] else 1.0 for i in range(number)]
+
+
+def count_labels(encoded: Encoded) -> Counter[int]:
+    """How often each label number occurs."""
+    counts: Counter[int] = Counter()
+    for row in encoded.rows:
+        labels = row["labels"]
+        counts.update([labels] if isinstance(labels, int) else labels)
+    del counts[IGNORED]
+    return counts
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Python's, numpy's and torch's generators begin at ``seed`` and are put back afterwards.
+
+    ``Trainer`` and the drawing of a new head use the global ones.
+    """
+    import numpy as np
+    import torch
+
+    before = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+
+
+def _trainer(
+    model: Any,
+    data: Data,
+    plan: Plan,
+    request: FinetuneRequest,
+    course: _Course,
+    scratch: str,
+) -> Any:
+    from transformers import Trainer
+    from transformers.trainer_callback import PrinterCallback
+
+    class CountingTrainer(Trainer):  # type: ignore[misc]
+        """Counts what is read, and stops at the first loss that is not a number."""
+
+        def training_step(
+            self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+        ) -> Any:
+            loss = super().training_step(model, inputs, num_items_in_batch)
+            if not math.isfinite(float(loss)):
+                raise DivergedError(f"the loss is {float(loss)}", self.state.global_step + 1)
+            course.tokens += _read(inputs, model)
+            course.samples += len(inputs["input_ids"])
+            return loss
+
+        def evaluate(self, *arguments: Any, **keywords: Any) -> dict[str, float]:
+            with _plain_loss(model):
+                found: dict[str, float] = super().evaluate(*arguments, **keywords)
+            return found
+
+    trainer = CountingTrainer(
+        model=model,
+        args=_arguments(plan, request, scratch),
+        train_dataset=list(data.train.rows),
+        eval_dataset=list(data.validation.rows),
+        data_collator=collator(data.pad),
+        compute_metrics=scores_of(
+            plan.kind, data.validation_examples, data.validation, data.labels
+        ),
+        preprocess_logits_for_metrics=_most_probable,
+        compute_loss_func=_weighted_loss(data) if request.class_weights else None,
+        callbacks=[_watch(model, plan, course)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+@contextmanager
+def _plain_loss(model: Any) -> Iterator[None]:
+    """Inside, AdaLoRA adds next to nothing to the loss, so that losses of methods compare."""
+    configs = getattr(model, "peft_config", {}).values()
+    planned = [config for config in configs if hasattr(config, "orth_reg_weight")]
+    before = [config.orth_reg_weight for config in planned]
+    for config in planned:
+        config.orth_reg_weight = 1e-30  # peft takes no zero
+    try:
+        yield
+    finally:
+        for config, weight in zip(planned, before, strict=True):
+            config.orth_reg_weight = weight
+
+
+def _arguments(plan: Plan, request: FinetuneRequest, scratch: str) -> Any:
+    from transformers import TrainingArguments
+
+    on_cpu = plan.device == "cpu"
+    return TrainingArguments(
+        output_dir=scratch,
+        per_device_train_batch_size=request.batch_size,
+        per_device_eval_batch_size=request.batch_size,
+        gradient_accumulation_steps=request.accumulate,
+        num_train_epochs=request.epochs,
+        learning_rate=plan.learning_rate,
+        warmup_steps=math.ceil(request.warmup * plan.steps),
+        weight_decay=request.weight_decay,
+        optim="adamw_torch",
+        lr_scheduler_type="linear",
+        bf16=plan.dtype == "bfloat16",
+        fp16=plan.dtype == "float16",
+        gradient_checkpointing=request.gradient_checkpointing,
+        gradient_checkpointing_kwargs=(
+            {"use_reentrant": False} if request.gradient_checkpointing else None
+        ),
+        eval_strategy="epoch",
+        save_strategy="no",
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        prediction_loss_only=plan.kind == "generate",
+        label_names=["labels"],
+        remove_unused_columns=False,
+        seed=plan.seed,
+        use_cpu=on_cpu,
+        dataloader_pin_memory=not on_cpu,
+        disable_tqdm=True,
+        report_to="none",
+    )
+
+
+def _read(inputs: Mapping[str, Any], model: Any) -> int:
+    """Tokens of a batch without padding; for an encoder-decoder the answers', too."""
+    tokens = int(inputs["attention_mask"].sum())
+    if getattr(model.config, "is_encoder_decoder", False) and inputs["labels"].dim() > 1:
+        tokens += int((inputs["labels"] != IGNORED).sum())
+    return tokens
+
+
+def _most_probable(logits: Any, labels: Any) -> Any:
+    """Label numbers in place of logits, so that an evaluation keeps little in memory."""
+    return (logits[0] if isinstance(logits, tuple) else logits).argmax(dim=-1)
+
+
+def _weighted_loss(data: Data) -> Callable[..., Any]:
+    """Cross-entropy in which each class counts as much as any other, over the batch's labels."""
+    import torch
+
+    weights = torch.tensor(class_weights(count_labels(data.train), len(data.labels)))
+
+    def loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
+        logits = outputs["logits"]
+        return torch.nn.functional.cross_entropy(
+            logits.reshape(-1, logits.shape[-1]).float(),
+            labels.reshape(-1),
+            weight=weights.to(logits.device),
+            ignore_index=IGNORED,
+        )
+
+    return loss
+
+
+def _watch(model: Any, plan: Plan, course: _Course) -> Any:
+    """The callback that keeps the best weights, stops early and plans AdaLoRA's ranks."""
+    from transformers import TrainerCallback
+
+    measure = MEASURES[plan.kind]
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            norm = (logs or {}).get("grad_norm")
+            if norm is not None and not math.isfinite(float(norm)):
+                raise DivergedError(f"the gradient's norm is {float(norm)}", state.global_step)
+
+        def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            allocate = getattr(getattr(model, "base_model", None), "update_and_allocate", None)
+            if allocate is not None:
+                allocate(state.global_step)
+
+        def on_evaluate(
+            self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
+        ) -> None:
+            if state.global_step == 0:  # the untrained model
+                return
+            scores = _scores(metrics or {})
+            course.lowest_loss = min(course.lowest_loss, scores.get("loss", math.nan))
+            if measure.beats(scores.get(measure.name, math.nan), course.best):
+                _keep(model, scores, state.global_step, scores[measure.name], course)
+            else:
+                course.waited += 1
+                control.should_training_stop = 0 < course.patience <= course.waited
+            shown = f"{measure.name} {scores.get(measure.name, math.nan):.4g}"
+            course.tell(f"epoch {state.epoch:.0f}, step {state.global_step}/{plan.steps}: {shown}")
+
+    return Watch()
+
+
+def _scores(found: Mapping[str, Any]) -> dict[str, float]:
+    """The scores among what ``Trainer`` reports, which are timings besides."""
+    named = ("loss", "entity_f1", "macro_f1", "acc")
+    return {key: float(found[f"eval_{key}"]) for key in named if f"eval_{key}" in found}
+
+
+def _keep(model: Any, scores: dict[str, float], step: int, best: float, course: _Course) -> None:
+    course.best, course.best_step, course.waited = best, step, 0
+    course.best_tokens, course.best_samples = course.tokens, course.samples
+    course.scores = scores
+    course.weights = {
+        name: weight.detach().to("cpu", copy=True)
+        for name, weight in model.named_parameters()
+        if weight.requires_grad
+    }
+
+
+def _restore(model: Any, weights: Mapping[str, Any]) -> None:
+    import torch
+
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name in weights:
+                weight.copy_(weights[name])
