@@ -8,7 +8,7 @@ from harness.errors import UsageError, suggestion
 from harness.laws.table import Table
 from harness.types import CellRecord, Metric, RunRecord, Score
 
-COLUMNS = ("model", "family", "task", "N", "params", "D", "C")
+COLUMNS = ("model", "family", "task", "N", "params", "U", "D", "C")
 GROUP = ("family", "task")
 Z = 1.959963984540054
 """Half the width of a normal 95 % interval, in standard errors."""
@@ -22,8 +22,9 @@ def run_metrics(run: RunRecord) -> dict[str, Metric]:
 def metric_table(run: RunRecord, name: str) -> Table:
     """One row a cell that has the metric.
 
-    Columns: model, family, task, ``N`` (non-embedding parameters), ``params`` (total), ``D``
-    (training tokens), ``C`` (training FLOPs), the metric, ``stderr`` and ``items``.
+    Columns: model, family, task, ``N`` (non-embedding parameters), ``params`` (total), ``U``
+    (distinct training tokens, where known), ``D`` (training tokens), ``C`` (training
+    FLOPs), the metric, ``stderr`` and ``items``.
 
     Raises:
         UsageError: the run has no such metric.
@@ -50,6 +51,7 @@ def _row(cell: CellRecord, score: Score) -> tuple[str, ...]:
     values: Sequence[float | int | None] = (
         parameters.non_embedding,
         parameters.total,
+        cell.model.unique_tokens,
         cell.model.train_tokens,
         cell.model.train_flops,
         score.value,

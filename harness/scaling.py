@@ -27,6 +27,8 @@ REPLICATES = 1000
 LEAST_MODELS = 2
 SIZE = "non_embedding"
 TOTAL = "total"
+ALIKE = 0.9
+"""Amounts of training data that differ by less than a tenth count as one."""
 Z = 1.959963984540054
 """Half the width of a normal 95 % interval, in standard errors."""
 
@@ -68,7 +70,8 @@ def fit_run(
     statistics: dict[str, CellStats] = {}
     current: tuple[str, str] | None = None
     fits = []
-    for (family, task, name), found in points.items():
+    for (family, task, name), every in points.items():
+        found = _most_trained(every)
         if len({point.size for point in found}) < LEAST_MODELS:
             continue
         if current != (family, task):  # one curve's cells in memory at a time
@@ -91,6 +94,8 @@ def fit_run(
             labels=tuple(point.record.model.name for point in found),
         )
         fit = fit_series(series, law=law, seed=seed)
+        if len(found) < len(every):
+            fit = _among(fit, len(found), len(every))
         fits.append(
             CellFit(
                 family=family,
@@ -142,6 +147,33 @@ def _points(
     for found in points.values():
         found.sort(key=lambda point: point.size)
     return points
+
+
+def _most_trained(found: Sequence[Point]) -> list[Point]:
+    """The points at each size's most training data, where a size was trained on several amounts.
+
+    A curve in size alone would mix the two effects. Amounts within a tenth of the most count as
+    equal, as shares drawn by several seeds differ by a little. Distinct tokens count before
+    tokens; sizes of unknown data stay as they are.
+    """
+    most: dict[int, float] = {}
+    for point in found:
+        most[point.size] = max(most.get(point.size, 0.0), _amount(point))
+    return [point for point in found if _amount(point) >= ALIKE * most[point.size]]
+
+
+def _amount(point: Point) -> float:
+    info = point.record.model
+    return float(info.unique_tokens or info.train_tokens or 0)
+
+
+def _among(fit: Fit, kept: int, number: int) -> Fit:
+    """The same fit, which says that models trained on less are left out."""
+    said = (
+        f"Of {number} models the {kept} with the most training data of their size are fitted; "
+        "`harness fit RUN --law product --x N,D,C` takes all."
+    )
+    return replace(fit, note=f"{fit.note} {said}".strip())
 
 
 def _replicates(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import UsageError, suggestion
@@ -16,11 +18,15 @@ CONFIG = "config.json"
 RECORD = "harness_model.json"
 
 
-def find_starts(registry: Registry, texts: Sequence[str]) -> tuple[Start, ...]:
+def find_starts(
+    registry: Registry, texts: Sequence[str], *, family: str | None = None
+) -> tuple[Start, ...]:
     """The checkpoints that ``texts`` name, with shell-like braces and commas.
 
     A folder that holds checkpoints, such as a pre-training's output, stands for all of them, a
-    family's name for all its sizes. Raises UsageError for what is no checkpoint.
+    family's name for all its sizes. ``family`` is what they are sizes of; else what each says of
+    itself counts, and several that say nothing are the family of what their names begin with.
+    Raises UsageError for what is no checkpoint.
     """
     found = {
         start.folder.resolve(): start
@@ -28,7 +34,14 @@ def find_starts(registry: Registry, texts: Sequence[str]) -> tuple[Start, ...]:
         for item in parse_items(text, what="model name")
         for start in _starts(registry, item)
     }
-    return tuple(found.values())
+    if not found:
+        raise UsageError("--models names no checkpoint.")
+    silent = [start.name for start in found.values() if not start.family]
+    common = os.path.commonprefix(silent).rstrip("-_. ") if len(silent) > 1 else ""
+    return tuple(
+        replace(start, family=family or start.family or common or start.name)
+        for start in found.values()
+    )
 
 
 def _starts(registry: Registry, item: Item) -> Iterator[Start]:
@@ -95,4 +108,4 @@ def _start(folder: Path) -> Start:
             raise UsageError(f"{folder / RECORD} cannot be read: {error}.") from error
     said = notes if isinstance(notes, dict) else {}
     name = said.get("name") or folder.resolve().name
-    return Start(folder=folder, name=str(name), family=str(said.get("family") or name))
+    return Start(folder=folder, name=str(name), family=str(said.get("family") or ""))

@@ -162,12 +162,14 @@ class Parameters:
     """Parameter counts, read from the checkpoint. ``None``: not known (a closed API model).
 
     ``non_embedding`` leaves out token embeddings, learnt position embeddings and an untied output
-    head (Kaplan et al. 2020); ``active`` counts what one token uses in a mixture of experts.
+    head (Kaplan et al. 2020); ``active`` counts what one token uses in a mixture of experts;
+    ``trainable`` what fine-tuning changed, where that is known.
     """
 
     total: int | None = None
     non_embedding: int | None = None
     active: int | None = None
+    trainable: int | None = field(default=None, metadata=UNSAID)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +179,10 @@ class ModelInfo:
     ``identity`` says which weights answer: a digest of the checkpoint's files, or a provider's
     model id with its date. Stored answers are found by it, so it must change when answers may.
     ``settings`` are the settings that may change an answer (dtype, adapter version, ...).
-    ``train_flops`` is in floating-point operations, ``context_length`` in tokens.
+    ``train_tokens`` counts repeats, ``unique_tokens`` does not; of a fine-tuned model both are the
+    labelled texts' tokens, ``train_samples`` the texts. ``train_flops`` is in floating-point
+    operations, ``context_length`` in tokens. ``notes`` are
+    what a reader of its scores must know, such as test texts among those it was trained on.
     """
 
     name: str
@@ -188,6 +193,9 @@ class ModelInfo:
     train_flops: float | None = None
     context_length: int | None = None
     settings: Mapping[str, str] = field(default_factory=_nothing)
+    notes: tuple[str, ...] = field(default=(), metadata=UNSAID)
+    unique_tokens: int | None = field(default=None, metadata=UNSAID)
+    train_samples: int | None = field(default=None, metadata=UNSAID)
 
 
 @runtime_checkable

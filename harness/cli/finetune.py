@@ -55,6 +55,7 @@ class Numbers:
 
 @click.command()
 @click.option("--models", "-m", multiple=True, required=True, help="Checkpoints, or folders of.")
+@click.option("--family", help="What the models are sizes of, if they do not say so.")
 @click.option("--task", "-t", required=True, help="What to learn: conll, world-ner, squad, ...")
 @click.option("--train", required=True, help="Its texts: FILE, or options such as split=train.")
 @click.option("--validation", help="The same, to choose the best weights by; default: a tenth.")
@@ -82,6 +83,7 @@ class Numbers:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def finetune(
     models: tuple[str, ...],
+    family: str | None,
     task: str,
     train: str,
     validation: str | None,
@@ -113,7 +115,7 @@ def finetune(
     registry = load_registry()
     wanted = _Wanted(registry=registry, task=task, kind=kind)
     request = FinetuneRequest(
-        models=find_starts(registry, models),
+        models=find_starts(registry, models, family=family),
         kind=wanted.chosen,
         task=wanted.item.name,
         train=wanted.planned(train).build(),

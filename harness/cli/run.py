@@ -129,7 +129,8 @@ def run(
 def run_cells(registry: Registry, request: RunRequest, output: Path, *, quiet: bool = False) -> int:
     """Carry ``request`` out in ``output`` for another command; returns the exit code.
 
-    Prints the run's tables, and for tags the reports by type and by tag, unless ``quiet``.
+    Prints the run's tables, and the reports by type and by tag of the cell that tags best, unless
+    ``quiet``.
     """
     made = plan(registry, request)
     directory = RunDirectory(output)
@@ -138,7 +139,7 @@ def run_cells(registry: Registry, request: RunRequest, output: Path, *, quiet: b
         raise failures[0].error
     if not quiet:
         print_run(directory, as_json=False)
-        print_tags(directory)
+        print_tags(directory, best=True)
     finished = directory.read_run()
     with redirect_stdout(sys.stderr):
         for complaint in notify_run(registry, finished):

@@ -82,10 +82,10 @@ def _chosen(what: str, name: str | None, known: list[str]) -> set[str]:
     return found
 
 
-def print_tags(directory: RunDirectory, *, as_json: bool = False) -> int:
+def print_tags(directory: RunDirectory, *, as_json: bool = False, best: bool = False) -> int:
     """Print a report by entity type and by tag for each cell that asked for tags.
 
-    Returns the exit code that the run's completeness deserves.
+    With ``best``, for the one with the highest F1 of entities only. Returns the exit code that the run's completeness deserves.
     """
     from harness.table import report_table
     from harness.tagreports import tag_reports
@@ -93,7 +93,10 @@ def print_tags(directory: RunDirectory, *, as_json: bool = False) -> int:
     run = directory.read_run()
     short = short_names([cell.model.name for cell in run.cells])
     entries = []
-    for found in tag_reports(directory):
+    reports = list(tag_reports(directory))
+    if best and reports:
+        reports = [max(reports, key=lambda one: one.entities.micro.f1)]
+    for found in reports:
         record = found.record
         if as_json:
             entries.append(
@@ -109,6 +112,8 @@ def print_tags(directory: RunDirectory, *, as_json: bool = False) -> int:
         click.echo(report_table(found.entities, "type"))
         click.echo(f"\nsingle tokens, {found.tokens.accuracy:.2f} % of them right")
         click.echo(report_table(found.tokens, "tag"))
+    if best and reports:
+        click.echo(f"\nThe same for every model: harness show {run.directory} --tags")
     if as_json:
         echo_json({"schema": SCHEMA, "run": run.directory, "reports": entries})
     return 0 if run.status == "complete" else 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -48,18 +49,22 @@ class Described:
         :class:`harness.errors.ModelError` for a checkpoint that is not there or is broken.
         """
         checkpoint = self.checkpoint
-        parameters = self.parameters
         notes = checkpoint.notes
+        said = notes.get("parameters")
+        trainable = _number(said, "trainable", int) if isinstance(said, dict) else None
         commit = checkpoint.commit
         return ModelInfo(
             name=default_name(checkpoint, self.options),
             family=default_family(checkpoint, self.options),
             identity=f"{checkpoint.hub_id}@{commit}" if commit else f"sha256:{digest(checkpoint)}",
-            parameters=parameters,
+            parameters=replace(self.parameters, trainable=trainable),
             train_tokens=_number(notes, "train_tokens", int),
             train_flops=_number(notes, "train_flops", float),
             context_length=self.context,
             settings=self._settings(),
+            notes=_texts(notes, "notes"),
+            unique_tokens=_number(notes, "unique_tokens", int),
+            train_samples=_number(notes, "train_samples", int),
         )
 
     @cached_property
@@ -144,6 +149,11 @@ def stated_context(config: Mapping[str, Any]) -> int | None:
     if any(name in str(config.get("model_type")) for name in BEHIND_PADDING):
         return int(found[0]) - int(config.get("pad_token_id") or 0) - 1
     return int(found[0])
+
+
+def _texts(notes: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    found = notes.get(key)
+    return tuple(str(text) for text in found) if isinstance(found, list) else ()
 
 
 def _number(notes: Mapping[str, Any], key: str, kind: type[int] | type[float]) -> Any:

@@ -15,6 +15,7 @@ from harness_hf.threads import threads_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from typing import Any
 
     from harness.types import ModelInfo, Request, Response, Sent
@@ -42,6 +43,11 @@ class HFModel:
     def info(self) -> ModelInfo:
         """See :attr:`harness_hf.described.Described.info`."""
         return self._described.info
+
+    @property
+    def folder(self) -> Path:
+        """Where the checkpoint lies, for those who train on from it."""
+        return self._described.checkpoint.folder
 
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Yield the answer to every request as soon as its batch or row is done."""
