@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from harness.errors import UsageError, suggestion
@@ -37,11 +37,17 @@ def find_starts(
     if not found:
         raise UsageError("--models names no checkpoint.")
     silent = [start.name for start in found.values() if not start.family]
-    common = os.path.commonprefix(silent).rstrip("-_. ") if len(silent) > 1 else ""
+    common = _beginning(silent) if len(silent) > 1 else ""
     return tuple(
         replace(start, family=family or start.family or common or start.name)
         for start in found.values()
     )
+
+
+def _beginning(names: Sequence[str]) -> str:
+    """What all names begin with, without the mark that ends it: ``bert`` of bert-1k, bert-2k."""
+    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in same).rstrip("-_. ")
 
 
 def _starts(registry: Registry, item: Item) -> Iterator[Start]:

@@ -55,7 +55,7 @@ class FinetuneRequest:
     batch_size, accumulate
         texts per step of the device, and such steps per step of the optimiser
     patience
-        epochs without a better validation score before training stops; 0: never
+        epochs without a better validation score or loss before training stops; 0: never
     """
 
     models: tuple[Start, ...]

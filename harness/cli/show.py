@@ -85,7 +85,8 @@ def _chosen(what: str, name: str | None, known: list[str]) -> set[str]:
 def print_tags(directory: RunDirectory, *, as_json: bool = False, best: bool = False) -> int:
     """Print a report by entity type and by tag for each cell that asked for tags.
 
-    With ``best``, for the one with the highest F1 of entities only. Returns the exit code that the run's completeness deserves.
+    With ``best``, for the one with the highest F1 of entities only. Returns the exit code that the
+    run's completeness deserves.
     """
     from harness.table import report_table
     from harness.tagreports import tag_reports

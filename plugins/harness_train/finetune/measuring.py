@@ -23,22 +23,22 @@ model's; and one with a loss that is not finite."""
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """What decides between epochs: ``name`` of a score, larger is ``better`` or smaller."""
+    """What decides between epochs: the score called ``name``, the larger the better, and among
+    equal ones the smaller loss; or the loss alone."""
 
     name: str
-    larger: bool
 
-    def beats(self, score: float, best: float | None) -> bool:
-        """Whether ``score`` is better than the ``best`` so far."""
-        if best is None:
-            return math.isfinite(score)
-        return score > best if self.larger else score < best
+    def rank(self, scores: Mapping[str, float]) -> tuple[float, float]:
+        """Compares greater for better scores; a loss that is not finite is the worst."""
+        loss = scores.get("loss", math.nan)
+        loss = loss if math.isfinite(loss) else math.inf
+        return (0.0 if self.name == "loss" else scores.get(self.name, -math.inf), -loss)
 
 
 MEASURES: Mapping[str, Measure] = {
-    "tag": Measure(name="entity_f1", larger=True),
-    "classify": Measure(name="macro_f1", larger=True),
-    "generate": Measure(name="loss", larger=False),
+    "tag": Measure(name="entity_f1"),
+    "classify": Measure(name="macro_f1"),
+    "generate": Measure(name="loss"),
 }
 
 

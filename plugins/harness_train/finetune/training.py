@@ -80,7 +80,7 @@ class _Course:
     patience: int
     tokens: int = 0
     samples: int = 0
-    best: float | None = None
+    best: tuple[float, float] | None = None
     best_step: int = 0
     best_tokens: int = 0
     best_samples: int = 0
@@ -318,12 +318,17 @@ def _watch(model: Any, plan: Plan, course: _Course) -> Any:
             if state.global_step == 0:  # the untrained model
                 return
             scores = _scores(metrics or {})
-            course.lowest_loss = min(course.lowest_loss, scores.get("loss", math.nan))
-            if measure.beats(scores.get(measure.name, math.nan), course.best):
-                _keep(model, scores, state.global_step, scores[measure.name], course)
-            else:
-                course.waited += 1
-                control.should_training_stop = 0 < course.patience <= course.waited
+            loss = scores.get("loss", math.nan)
+            rank = measure.rank(scores)
+            better = course.best is None or rank > course.best
+            # A score may stand still for long, at no entity found, while the loss still falls.
+            course.waited = 0 if better or loss < course.lowest_loss else course.waited + 1
+            if better:
+                course.best = rank
+                _keep(model, scores, state.global_step, course)
+            if loss < course.lowest_loss:
+                course.lowest_loss = loss
+            control.should_training_stop = 0 < course.patience <= course.waited
             shown = f"{measure.name} {scores.get(measure.name, math.nan):.4g}"
             course.tell(f"epoch {state.epoch:.0f}, step {state.global_step}/{plan.steps}: {shown}")
 
@@ -336,8 +341,8 @@ def _scores(found: Mapping[str, Any]) -> dict[str, float]:
     return {key: float(found[f"eval_{key}"]) for key in named if f"eval_{key}" in found}
 
 
-def _keep(model: Any, scores: dict[str, float], step: int, best: float, course: _Course) -> None:
-    course.best, course.best_step, course.waited = best, step, 0
+def _keep(model: Any, scores: dict[str, float], step: int, course: _Course) -> None:
+    course.best_step = step
     course.best_tokens, course.best_samples = course.tokens, course.samples
     course.scores = scores
     course.weights = {
