@@ -81,5 +81,6 @@ def _scores(record: CellRecord) -> Iterator[dict[str, Any]]:
                 "imported": record.origin.format if record.origin else None,
                 "stderr": score.stderr,
                 "signature": score.signature,
+                "notes": list(record.model.notes),
             }
         )
