@@ -2,20 +2,24 @@
 
 Before an attempt is sent, the most that it can cost is set aside; afterwards what it did cost is
 booked. A prompt has at most as many tokens as bytes (every tokenizer in use has a token for each
-byte at worst) plus what a chat template adds.
+byte at worst) plus what the server puts around it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from harness_openai.options import Endpoint
 
 if TYPE_CHECKING:
     from harness_openai.options import Prices
     from harness_openai.replies import Spent
 
-TEMPLATE_TOKENS = 256
-"""More than a chat template adds to one message."""
+AROUND: Mapping[Endpoint, int] = MappingProxyType({"chat": 256, "completions": 8})
+"""Tokens around a prompt: more than a chat template adds to it, or than special ones there are."""
 
 
 class Account:
@@ -36,11 +40,11 @@ class Account:
         self._reserved = 0.0
         self.exhausted = False
 
-    def bound(self, prompt: str, tokens: int) -> float:
+    def bound(self, prompt: str, tokens: int, endpoint: Endpoint) -> float:
         """The most that ``prompt`` and an answer of ``tokens`` tokens can cost."""
         if self.prices is None:
             return 0.0
-        read = len(prompt.encode("utf-8", errors="replace")) + TEMPLATE_TOKENS
+        read = len(prompt.encode("utf-8", errors="replace")) + AROUND[endpoint]
         return (read * self.prices.prompt + tokens * self.prices.generated) / 1e6
 
     async def reserve(self, bound: float) -> bool:

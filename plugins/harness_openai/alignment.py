@@ -47,7 +47,7 @@ def first_after(texts: Sequence[str | None], prompt: str, boundary: int) -> int:
 
 
 def _reaching(texts: Sequence[str | None], prompt: str, boundary: int) -> int:
-    for piece, start, end in _laid(texts, prompt):
+    for piece, start, end in list(_laid(texts, prompt)):  # all of it must fit
         if end <= boundary:
             continue
         if start >= boundary or piece.last - piece.first == 1:

@@ -147,7 +147,9 @@ class OpenAIModel:
         name = self._tokens_name
         call = Call(
             body=bodies.generation(options, request, tokens_name=name),
-            bound=self._account.bound(options.system + request.prompt, request.max_tokens),
+            bound=self._account.bound(
+                options.system + request.prompt, request.max_tokens, options.endpoint
+            ),
             read=partial(read_generated, chat=options.endpoint == "chat"),
             spent=_spent_generating,
         )
@@ -162,7 +164,7 @@ class OpenAIModel:
     async def _echo(self, talk: Talk, asked: Question, route: Route) -> Echoed:
         call = Call(
             body=bodies.echo(self._options, asked.prompt, route),
-            bound=self._account.bound(asked.prompt, 1),
+            bound=self._account.bound(asked.prompt, 1, self._options.endpoint),
             read=partial(read_echoed, route=route),
             spent=_spent_echoing,
         )

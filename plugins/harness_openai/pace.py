@@ -40,6 +40,7 @@ class Pace:
         self._resume_at = float("-inf")
         self._changed = asyncio.Event()
         self._round: list[float] = []
+        self._round_size = LEAST_ROUND
         self._best: float | None = None
         self._crowded = False
 
@@ -76,7 +77,7 @@ class Pace:
     def succeeded(self, seconds: float, tokens: int) -> None:
         """An answer of ``tokens`` tokens came after ``seconds``."""
         self._round.append(seconds / (tokens + OVERHEAD_TOKENS))
-        if len(self._round) >= max(LEAST_ROUND, int(self.limit)):
+        if len(self._round) >= self._round_size:
             self._judge()
         if not self._crowded:
             step = 1.0 if self.limit < self._threshold else 1.0 / self.limit
@@ -98,6 +99,7 @@ class Pace:
         """Compare the round just ended with the best one."""
         median = statistics.median(self._round)
         self._round.clear()
+        self._round_size = max(LEAST_ROUND, int(self.limit))
         self._best = median if self._best is None else min(self._best, median)
         self._crowded = median > CROWDED * self._best
         if median > OVERFULL * self._best:

@@ -143,12 +143,12 @@ class Server:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a server asks to wait: ``retry-after-ms``, or ``Retry-After`` as seconds or as
     a date (RFC 9110, 10.2.3); None where it asks nothing that can be read."""
-    for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+    for name, units in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         text = headers.get(name)
         if text is None:
             continue
         try:
-            seconds = float(text) * scale
+            seconds = float(text) / units
         except ValueError:
             try:
                 seconds = parsedate_to_datetime(text).timestamp() - time.time()

@@ -215,8 +215,11 @@ class Talk:
         )
 
     async def _back_off(self, setback: Setback, number: int) -> None:
-        """Full jitter: any time up to a bound that doubles; the server's own wish comes on top."""
+        """Full jitter: any time up to a bound that doubles. Where the server says how long, so long
+        and a little longer, so that not all come back at once."""
         most = min(MOST_BACKOFF, self._limits.backoff * 2.0 ** min(number - 1, 30))
+        if setback.wait is not None:
+            most = min(most, self._limits.backoff + setback.wait / 4)
         jitter = self._random.uniform(0.0, most)
         if setback.wait:
             if setback.wait >= WORTH_SAYING:

@@ -1,0 +1,628 @@
+"""Models behind a server: what is asked, what goes wrong, what it costs, and what stays secret."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_server import (
+    EMPTY_CHOICES,
+    GARBAGE,
+    HALF,
+    RESET,
+    STALL,
+    UNFINISHED,
+    WEB_PAGE,
+    ApiServer,
+    Body,
+    Fault,
+    parrot,
+    prompt_of,
+    too_many,
+)
+from conftest import Program
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("openai")
+
+import harness_openai
+from harness.cli import invoke
+from harness.errors import ModelError, UsageError
+from harness.types import (
+    Generate,
+    ModelSettings,
+    Response,
+    Tag,
+)
+from harness_openai.account import Account
+from harness_openai.address import read_address
+from harness_openai.alignment import AlignmentError, first_after
+from harness_openai.bridge import drain
+from harness_openai.options import Prices, default_family
+from harness_openai.pace import Pace
+from harness_openai.server import retry_after
+
+KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def model(server: ApiServer, **options: str) -> Any:
+    quick = {"backoff": "0.01", "timeout": "20", "endpoint": "completions"}
+    return harness_openai.build(
+        ModelSettings(argument=f"parrot@{server.url}", options=quick | options)
+    )
+
+
+def prompts(number: int) -> list[Generate]:
+    return [Generate(prompt=f"prompt {i}", max_tokens=8) for i in range(number)]
+
+
+def ask(asked: Any, requests: list[Any]) -> list[Response]:
+    answers = dict(asked.respond(requests))
+    assert sorted(answers) == list(range(len(requests)))
+    return [answers[i] for i in range(len(requests))]
+
+
+# --- what is asked and answered -------------------------------------------------------------------
+
+
+def test_declaring_the_scheme_loads_no_sdk() -> None:
+    code = (
+        "import sys, harness_openai\n"
+        "(spec,) = harness_openai.harness_models()\n"
+        "assert not {'openai', 'httpx', 'httpx2', 'pydantic', 'numpy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "completions"])
+def test_every_prompt_gets_its_own_answer(endpoint: str) -> None:
+    with ApiServer() as server:
+        answers = ask(model(server, endpoint=endpoint), prompts(40))
+        assert [a.text for a in answers] == [parrot(f"prompt {i}") for i in range(40)]
+        assert {(a.prompt_tokens, a.tokens, a.truncated) for a in answers} == {(2, 3, False)}
+        assert set(server.keys) == {f"Bearer {KEY}"}
+        body = server.bodies[0]
+        assert (body["model"], body["max_tokens"], body["temperature"]) == ("parrot", 8, 0)
+        assert ("messages" in body) == (endpoint == "chat")
+
+
+def test_a_system_message_comes_first_and_belongs_to_the_identity() -> None:
+    with ApiServer() as server:
+        asked = model(server, endpoint="chat", system="Be brief.")
+        ask(asked, prompts(1))
+        assert [m["role"] for m in server.bodies[0]["messages"]] == ["system", "user"]
+        assert asked.info.settings["system"] == "Be brief."
+
+
+def test_answers_are_cut_at_any_stop_string_whatever_the_server_does() -> None:
+    def rambling(body: Body) -> Mapping[str, Any]:
+        text = "first\nsecond; third"
+        return {"choices": [{"text": text, "finish_reason": "length"}]}
+
+    stops = ("!", "?", "#", "%", ";", "\n")
+    with ApiServer(answer=rambling) as server:
+        (answer,) = ask(model(server), [Generate(prompt="x", stop=stops)])
+        assert (answer.text, answer.truncated) == ("first", False)
+        assert len(server.bodies[0]["stop"]) == 4
+        (whole,) = ask(model(server), [Generate(prompt="x")])
+        assert whole.truncated
+
+
+def test_the_limit_on_tokens_takes_the_name_that_the_server_wants() -> None:
+    said = b'{"error": {"message": "Unsupported: use \'max_completion_tokens\' instead."}}'
+
+    def fault(attempt: int, body: Body) -> Fault | None:
+        return Fault(status=400, content=said) if "max_tokens" in body else None
+
+    with ApiServer(fault=fault) as server:
+        answers = ask(model(server, endpoint="chat"), prompts(12))
+        assert all(a.error is None for a in answers)
+        assert sum("max_tokens" in body for body in server.bodies) < 12
+
+
+def test_a_refusal_and_an_empty_message_are_answers_a_withheld_one_is_none() -> None:
+    messages: dict[str, dict[str, Any]] = {
+        "refused": {"message": {"content": None, "refusal": "No."}, "finish_reason": "stop"},
+        "empty": {"message": {"content": None}, "finish_reason": "length"},
+        "withheld": {"message": {"content": ""}, "finish_reason": "content_filter"},
+    }
+    with ApiServer(answer=lambda body: {"choices": [messages[prompt_of(body)]]}) as server:
+        answers = ask(model(server, endpoint="chat"), [Generate(prompt=p) for p in messages])
+        assert [a.text for a in answers] == ["No.", "", None]
+        assert answers[1].truncated and "content_filter" in str(answers[2].error)
+
+
+def test_a_tag_request_is_an_error_of_its_own() -> None:
+    with ApiServer() as server:
+        tagged, told = ask(model(server), [Tag(tokens=("a",)), *prompts(1)])
+        assert "tag" in str(tagged.error) and told.error is None
+
+
+# --- what goes wrong ------------------------------------------------------------------------------
+
+STATUS = [Fault(status=s) for s in (408, 409, 500, 502, 503, 504, 529)]
+FAULTS = [RESET, HALF, GARBAGE, WEB_PAGE, EMPTY_CHOICES, UNFINISHED, too_many(), *STATUS]
+
+
+def test_under_every_fault_no_answer_is_lost_asked_twice_or_invented() -> None:
+    draws = random.Random(7)
+    planned = {r.prompt: draws.choices(FAULTS, k=draws.randrange(4)) for r in prompts(60)}
+
+    def fault(attempt: int, body: Body) -> Fault | None:
+        mine = planned[prompt_of(body)]
+        return mine[attempt] if attempt < len(mine) else None
+
+    with ApiServer(fault=fault) as server:
+        answers = ask(model(server), prompts(60))
+        assert [a.text for a in answers] == [parrot(r.prompt) for r in prompts(60)]
+        assert server.served == Counter(list(planned))
+        assert server.attempts == {p: 1 + len(faults) for p, faults in planned.items()}
+
+
+def test_a_storm_of_429_is_sat_out_and_retry_after_obeyed() -> None:
+    wait, times = 0.1, []
+    stormy = threading.Semaphore(6)
+
+    def fault(attempt: int, body: Body) -> Fault | None:
+        times.append(time.monotonic())
+        return too_many(str(wait)) if stormy.acquire(blocking=False) else None
+
+    with ApiServer(fault=fault) as server:
+        answers = ask(model(server, retries="0"), prompts(20))
+        assert [a.text for a in answers] == [parrot(r.prompt) for r in prompts(20)]
+        assert set(server.served.values()) == {1}
+        # One at a time is asked at first, so each of the first refusals is followed by its wait.
+        assert all(later - sooner >= wait for sooner, later in pairwise(times[:7]))
+
+
+def test_a_stalled_request_is_given_up_and_asked_again() -> None:
+    def fault(attempt: int, body: Body) -> Fault | None:
+        return STALL if attempt == 0 and prompt_of(body) in ("prompt 3", "prompt 4") else None
+
+    with ApiServer(fault=fault) as server:
+        answers = ask(model(server, timeout="0.5"), prompts(8))
+        assert [a.text for a in answers] == [parrot(r.prompt) for r in prompts(8)]
+
+
+def test_a_request_that_always_fails_is_an_error_and_leaves_the_others_alone() -> None:
+    def fault(attempt: int, body: Body) -> Fault | None:
+        return Fault() if prompt_of(body) == "prompt 5" else None
+
+    with ApiServer(fault=fault) as server:
+        answers = ask(model(server, retries="2", concurrency="3"), prompts(30))
+        assert [i for i, a in enumerate(answers) if a.error is not None] == [5]
+        assert "500: overheated" in str(answers[5].error)
+        assert server.attempts["prompt 5"] == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault(status=401), "refuses the key in OPENAI_API_KEY"),
+        (Fault(status=404), "knows no model 'parrot'"),
+        (Fault(status=501), "has no endpoint"),
+        (Fault(status=429, content=b'{"error": {"code": "insufficient_quota"}}'), "quota"),
+        (too_many("7200"), "only refuses"),
+        (GARBAGE, "no JSON"),
+        (Fault(), "no answer to 3 attempts"),
+        (Fault(status=400), "none of the first 8"),
+    ],
+)
+def test_what_every_request_would_meet_ends_the_asking_soon(fault: Fault, words: str) -> None:
+    with ApiServer(fault=lambda attempt, body: fault) as server:
+        with pytest.raises(ModelError, match=words) as caught:
+            list(model(server, retries="2").respond(prompts(50)))
+        assert len(str(caught.value).splitlines()) <= 3
+        assert sum(server.attempts.values()) <= 10
+
+
+def test_nobody_there_is_said_soon() -> None:
+    with ApiServer() as server:
+        gone = model(server)
+    with pytest.raises(ModelError, match="gave no answer to 3 attempts"):
+        list(gone.respond(prompts(3)))
+
+
+def test_without_a_key_only_openai_itself_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(UsageError, match="OPENAI_API_KEY is not set"):
+        list(harness_openai.build(ModelSettings(argument="gpt-x")).respond(prompts(1)))
+    with ApiServer() as server:
+        assert ask(model(server), prompts(1))[0].error is None
+
+
+@pytest.mark.parametrize(
+    ("argument", "options", "words"),
+    [
+        ("m@localhost:8000", {}, "does not begin with http"),
+        ("m@http://", {}, "is no base URL"),
+        ("m@http://host:99999/v1", {}, "is no base URL"),
+        ("m@https://host/v1?api-key=abc", {}, r"holds '\?'"),
+        ("@http://host/v1", {}, "no model is named"),
+        ("m", {"endpoint": "responses"}, "neither chat nor completions"),
+        ("m", {"price_in": "1"}, "belong together"),
+        ("m", {"retries": "-1"}, "retries=-1"),
+        ("m", {"timeout": "soon"}, "timeout=soon"),
+        ("m", {"timeout": "nan"}, "timeout=nan"),
+        ("m", {"endpoint": "completions", "system": "x"}, "know no messages"),
+    ],
+)
+def test_a_bad_address_or_option_is_refused_in_words(
+    argument: str, options: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        harness_openai.build(ModelSettings(argument=argument, options=options))
+
+
+def test_identity_says_where_what_and_how_and_never_who() -> None:
+    built = harness_openai.build(
+        ModelSettings(argument="org/m-7b@HTTPS://Host:8/v1/", options={"revision": "june"})
+    )
+    assert built.info.identity == "org/m-7b@https://host:8/v1#june"
+    assert built.info.settings["endpoint"] == "chat"
+    assert (built.info.family, default_family("gpt-4o-mini")) == ("m", "gpt-4o-mini")
+    assert read_address("gpt-x").base_url == "https://api.openai.com/v1"
+
+
+# --- pace -----------------------------------------------------------------------------------------
+
+
+def test_requests_overlap_but_never_more_than_allowed() -> None:
+    both = threading.Barrier(2)
+
+    def fault(attempt: int, body: Body) -> Fault | None:
+        if prompt_of(body) in ("prompt 1", "prompt 2"):
+            both.wait(30)  # each answered only while the other is asked
+        return None
+
+    with ApiServer(fault=fault) as server:
+        ask(model(server, concurrency="3"), prompts(40))
+        assert 2 <= server.most <= 3
+
+
+def test_the_limit_doubles_then_halves_once_a_round_then_creeps() -> None:
+    pace = Pace(64)
+    for _ in range(15):
+        pace.succeeded(1.0, 4)
+    assert pace.limit == 16
+    sent = time.monotonic()
+    for _ in range(5):  # all sent before the first sign of congestion: one cut
+        pace.congested(sent)
+    assert pace.limit == 8
+    for _ in range(8):
+        pace.succeeded(1.0, 4)
+    assert 8.9 < pace.limit <= 9
+
+
+def test_latency_alone_stops_the_growth_and_then_cuts() -> None:
+    pace = Pace(64, start=8)
+    for _ in range(8):
+        pace.succeeded(1.0, 4)
+    before = pace.limit
+    for _ in range(40):
+        pace.succeeded(3.0, 4)
+    assert before <= pace.limit <= before + 16  # the round that found out was under way
+    held = pace.limit
+    for _ in range(64):
+        pace.succeeded(3.0, 4)
+    assert pace.limit == held
+    for _ in range(64):
+        pace.succeeded(5.0, 4)
+    assert pace.limit < held
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after-ms": "350", "retry-after": "1"}, 0.35),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-3"}, 0.0),
+        ({}, None),
+    ],
+)
+def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers) == seconds
+
+
+# --- costs ----------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 1)), max_size=30), st.floats(0, 20))
+def test_the_bound_on_costs_is_never_passed(jobs: list[tuple[float, float]], most: float) -> None:
+    account = Account(Prices(prompt=1.0, generated=1.0))
+
+    async def one(bound: float, share: float) -> None:
+        if await account.reserve(bound):
+            await asyncio.sleep(0)
+            account.settle(bound, bound * share)
+
+    async def all_at_once() -> None:
+        account.begin()
+        account.limit = most
+        await asyncio.gather(*(one(*job) for job in jobs))
+
+    asyncio.run(all_at_once())
+    assert account.spent <= most + 1e-9
+
+
+def test_costs_are_counted_from_the_tokens_that_the_server_tells() -> None:
+    with ApiServer() as server:
+        asked = model(server, price_in="1000000", price_out="10")
+        ask(asked, prompts(10))
+        assert asked.usage.cost == pytest.approx(10 * (2 + 3e-5))
+
+
+def test_garbage_that_was_paid_for_is_counted_at_its_bound() -> None:
+    with ApiServer(fault=lambda attempt, body: GARBAGE if attempt == 0 else None) as server:
+        asked = model(server, price_in="0", price_out="1000000")
+        ask(asked, prompts(1))
+        assert asked.usage.cost == 8 + 3
+
+
+# --- log-likelihoods ------------------------------------------------------------------------------
+
+
+@given(st.data())
+def test_the_boundary_is_found_in_whatever_form_the_tokens_come(data: st.DataObject) -> None:
+    chunks = data.draw(
+        st.lists(st.sampled_from(["a", "b c", " the", "\n", "問", "ß", "🙂"]), min_size=1)
+    )
+    pieces = {"問": 3, "🙂": 2} if data.draw(st.booleans()) else {}
+    style = data.draw(st.sampled_from(["\ufffd", None, ""]))
+    texts: list[str | None] = []
+    starts = []
+    at = 0
+    for chunk in chunks:
+        number = pieces.get(chunk, 1)
+        shown: list[str | None] = [style] * number
+        if number == 1 or style == "":
+            shown[-1] = chunk
+        starts.append((at, len(texts)))
+        texts += shown
+        at += len(chunk)
+    bos = data.draw(st.sampled_from([[], ["<s>"], [None]]))
+    boundary, index = data.draw(st.sampled_from(starts))
+    unknown = set(pieces) if style != "" else set()
+    try:
+        found = first_after([*bos, *texts], "".join(chunks), boundary)
+    except AlignmentError:
+        assert unknown & set(chunks)  # only then may it be impossible to tell
+        return
+    if bos == [None] and chunks[0] in unknown:
+        return  # a BOS without a text and the parts of a character look alike
+    assert found == len(bos) + index
+
+
+def test_tokens_that_are_not_the_prompt_are_refused() -> None:
+    for texts in (["One", " two"], ["One", " two", " three", " four"], ["Two"], []):
+        with pytest.raises(AlignmentError):
+            first_after(texts, "One two three", 3)
+
+
+def test_a_token_across_the_boundary_belongs_to_the_continuation() -> None:
+    assert first_after(["One", " twothree", "."], "One twothree.", 7) == 1
+
+
+def test_a_server_without_log_probabilities_is_refused_before_the_run() -> None:
+    with ApiServer() as server:
+        asked = model(server)
+        with pytest.raises(UsageError, match="gives no log-probabilities") as caught:
+            asked.prepare(frozenset({"loglikelihood"}))
+        assert len(str(caught.value).splitlines()) == 2
+        assert len(server.bodies) == 2 and all(b["max_tokens"] == 1 for b in server.bodies)
+        with pytest.raises(UsageError, match="Add endpoint=completions"):
+            model(server, endpoint="chat").prepare(frozenset({"loglikelihood"}))
+
+
+# --- the bridge -----------------------------------------------------------------------------------
+
+
+def test_a_stream_works_within_a_running_event_loop_and_raises_what_it_raises() -> None:
+    async def stream() -> Any:
+        for i in range(3):
+            await asyncio.sleep(0)
+            yield i
+        raise ModelError("enough")
+
+    async def outer() -> list[int]:
+        found = []
+        with pytest.raises(ModelError, match="enough"):
+            for i in drain(stream):
+                found.append(i)
+        return found
+
+    assert asyncio.run(outer()) == [0, 1, 2]
+
+
+def test_closing_early_ends_the_stream() -> None:
+    ended = threading.Event()
+
+    async def endless() -> Any:
+        try:
+            while True:
+                yield 1
+                await asyncio.sleep(0.01)
+        finally:
+            ended.set()
+
+    taken = drain(endless)
+    assert next(taken) == 1
+    taken.close()  # type: ignore[attr-defined]
+    assert ended.wait(10)
+
+
+# --- whole runs -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A task of forty lines, in the folder that runs go to."""
+    (tmp_path / "a").write_text("".join(f"line number {i}\n" for i in range(40)))
+    monkeypatch.chdir(tmp_path)
+    return "translation:src=a,ref=a"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Any, str]]:
+    """Runs ``harness run``; gives exit code, JSON document and stderr."""
+
+    def invoked(name: str, *arguments: str) -> tuple[int, Any, str]:
+        code = invoke(["run", "-m", name, *arguments, "-o", "out", "--json"])
+        printed = capsys.readouterr()
+        return code, json.loads(printed.out) if printed.out else None, printed.err
+
+    return invoked
+
+
+def test_interrupted_in_mid_request_it_goes_on_where_it_stopped(
+    program: Program, data: str
+) -> None:
+    patient, stuck, resumed = threading.Semaphore(12), threading.Event(), threading.Event()
+
+    def fault(attempt: int, body: Body) -> Fault | None:
+        if resumed.is_set() or patient.acquire(blocking=False):
+            return None
+        stuck.set()
+        return STALL
+
+    with ApiServer(fault=fault) as server:
+        # One at a time, so that all that was served was received when the next one is asked.
+        name = f"openai:m@{server.url},concurrency=1"
+        command = ("run", "-m", name, "-t", data, "-o", "out")
+        process = program.start(*command)
+        assert stuck.wait(60)
+        time.sleep(0.5)  # what was received is stored
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130, said
+        assert "Traceback" not in said
+        assert sum(server.served.values()) == 12
+        resumed.set()
+        done = program.json(*command)
+        assert done["status"] == "complete"
+        assert done["cells"][0]["reused"] == 12
+        assert len(server.served) == 40 and set(server.served.values()) == {1}
+
+
+def test_max_cost_stops_before_it_is_passed_and_more_money_goes_on(
+    data: str, run: Callable[..., tuple[int, Any, str]]
+) -> None:
+    with ApiServer() as server:
+        # One for a token of the prompt, nothing for the answer: a run of 40 costs 200.
+        name = f"openai:m@{server.url},endpoint=completions,price_in=1000000,price_out=0"
+        code, document, _ = run(name, "-t", data, "--max-cost", "150")
+        (cell,) = document["cells"]
+        assert (code, document["status"], cell["status"]) == (4, "partial", "partial")
+        assert "--max-cost" in document["errors"][0]
+        served = sum(server.served.values())
+        assert 0 < served < 40
+        assert cell["efficiency"]["cost"] == 5 * served <= 150
+        assert document["scores"][0]["errors"] == 40 - served
+        code, more, said = run(name, "-t", data, "--max-cost", "1000")
+        assert (code, more["status"], more["cells"][0]["reused"]) == (0, "complete", served)
+        assert set(server.served.values()) == {1}
+        assert f"cost {200 - 5 * served}" in said
+
+
+def test_models_of_one_run_share_the_bound_on_costs(
+    data: str, run: Callable[..., tuple[int, Any, str]]
+) -> None:
+    with ApiServer() as server:
+        options = f"@{server.url},endpoint=completions,price_in=1000000,price_out=0"
+        names = f"openai:a{options},openai:b{options}"
+        code, document, _ = run(names, "-t", data, "--max-cost", "300")
+        assert code == 4
+        costs = [cell["efficiency"]["cost"] for cell in document["cells"]]
+        assert costs[0] == 200 and 0 < costs[1] <= 100
+
+
+def test_what_cannot_be_run_asks_nothing_and_leaves_no_run(
+    data: str, run: Callable[..., tuple[int, Any, str]], tmp_path: Path
+) -> None:
+    with ApiServer() as server:
+        name = f"openai:m@{server.url},endpoint=completions"
+        code, _, said = run(name, "-t", data, "--max-cost", "1")
+        assert code == 2 and "price_in" in said and server.bodies == []
+        code, _, said = run(name, "-t", f"{data},text:a")
+        assert code == 2 and "no log-probabilities" in said
+        assert len(server.bodies) == 2  # the probes alone
+        code, _, said = run(f"openai:m,key={KEY}", "-t", data)
+        assert code == 2 and "names an environment variable" in said and KEY not in said
+        code, _, said = run("openai:m@http://me:hunter2@host/v1", "-t", data)
+        assert code == 2 and "user name or a password" in said and "hunter2" not in said
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert [path.name for path in files] == ["responses.sqlite"]
+
+
+def test_a_dead_server_fails_its_cells_and_no_others_and_answers_are_shared(
+    data: str, run: Callable[..., tuple[int, Any, str]]
+) -> None:
+    with ApiServer() as dead:
+        gone = dead.url
+    with ApiServer() as server:
+        name = f"openai:m@{server.url}"
+        code, document, _ = run(f"openai:m@{gone},backoff=0.01,{name}", "-t", data)
+        assert (code, [c["status"] for c in document["cells"]]) == (4, ["failed", "complete"])
+        _, document, _ = run(f"{name},concurrency=2,timeout=9", "-t", data)
+        assert document["cells"][-1]["reused"] == 40
+        assert set(server.served.values()) == {1}
+
+
+def test_the_key_is_nowhere_but_in_the_request(program: Program, data: str) -> None:
+    """Not in answers, errors, logs, tracebacks or files, though the server repeats it all over."""
+
+    def telling(body: Body) -> Mapping[str, Any]:
+        text = KEY if "number 7" in prompt_of(body) else "fine"
+        return {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+
+    said = json.dumps({"error": {"message": f"Invalid key {KEY}", "key": KEY}}).encode()
+    refusing = threading.Event()
+
+    def fault(attempt: int, body: Body) -> Fault | None:
+        prompt = prompt_of(body)
+        if "number 3" in prompt:
+            return Fault(status=400, content=said)
+        if "number 5" in prompt and attempt < 2:
+            return Fault(status=503, content=said, headers={"X-Key": KEY})
+        if "number 9" in prompt:
+            return Fault(kind="other", content=KEY.encode())
+        return Fault(status=401, content=said) if refusing.is_set() else None
+
+    seen = []
+    with ApiServer(answer=telling, fault=fault) as server:
+        named = {"MY_KEY": KEY, "HARNESS_TRACEBACK": "1", "OPENAI_LOG": "debug"}
+        options = "key=MY_KEY,backoff=0.01,retries=1"
+        command = ("run", "-m", f"openai:m@{server.url},{options}", "-t", data, "-o", "out")
+        done = program(*command, **named)
+        assert done.returncode == 4, done.stderr
+        assert set(server.keys) == {f"Bearer {KEY}"}
+        seen += [done.stdout, done.stderr]
+        refusing.set()
+        done = program(*command[:-1], "out2", **named)
+        assert done.returncode == 4 and "refuses the key in MY_KEY" in done.stderr
+        assert "Traceback" not in done.stderr
+        seen += [done.stdout, done.stderr]
+    files = [path for path in program.folder.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert [text for text in seen if KEY in text] == []
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
