@@ -62,16 +62,13 @@ def ask(
     witness.begin(len(missing))
     pending = list(missing.items())
     meter = Meter(model)
-    try:
-        for position, response in _responses(model, plugin, [request for _, request in pending]):
-            key, request = pending[position]
-            if response.error is None:
-                store.put(key, model.info, request, response)
-            known[key] = response
-            meter.note(response)
-            witness.advance()
-    finally:
-        store.flush()
+    for position, response in _responses(model, plugin, [request for _, request in pending]):
+        key, request = pending[position]
+        if response.error is None:
+            store.put(key, model.info, request, response)
+        known[key] = response
+        meter.note(response)
+        witness.advance()
     return Answers(
         responses=tuple(known[key] for key in keys),
         asked=len(pending),

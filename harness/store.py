@@ -31,7 +31,6 @@ CREATE TABLE IF NOT EXISTS responses (
     key BLOB PRIMARY KEY, model INTEGER NOT NULL REFERENCES models (id), kind TEXT NOT NULL,
     created REAL NOT NULL, request TEXT NOT NULL, response TEXT NOT NULL) WITHOUT ROWID;
 """
-COMMIT_SECONDS = 0.5
 BUSY_SECONDS = 30.0
 CHUNK = 500
 
@@ -48,20 +47,21 @@ class StoredModel:
 
 
 class ResponseStore:
-    """An open store. Use it as a context manager; leaving it commits what is pending.
+    """An open store. Use it as a context manager.
 
     Raises DataError when the file is not a store (or of another schema), SaveError when an answer
     cannot be written (no space, no permission, locked by another process for long).
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open ``path``, making the file and its folder where they are missing."""
+    def __init__(self, path: Path, *, busy: float = BUSY_SECONDS) -> None:
+        """Open ``path``, making the file and its folder where they are missing.
+
+        ``busy`` is how many seconds to wait for another process that holds the file.
+        """
         self.path = path
-        self._dirty_since: float | None = None
-        self._models: dict[tuple[str, str], int] = {}
         with self._saving():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+            self._connection = sqlite3.connect(path, timeout=busy)
         try:
             self._prepare()
         except BaseException:
@@ -78,11 +78,8 @@ class ResponseStore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Commit and close, also when an exception or Ctrl-C is on its way."""
-        try:
-            self.flush()
-        finally:
-            self._connection.close()
+        """Close, also when an exception or Ctrl-C is on its way; every answer is kept already."""
+        self._connection.close()
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Response]:
         """The stored answers among ``keys``; raises DataError for a row that cannot be read."""
@@ -97,25 +94,21 @@ class ResponseStore:
         return found
 
     def put(self, key: bytes, info: ModelInfo, request: Request, response: Response) -> None:
-        """Keep one answer; it is on disk at the latest half a second of answers later."""
-        with self._saving():
-            row = (key, self._model(info), request.kind, time.time())
-            self._connection.execute(
-                "INSERT OR IGNORE INTO responses (key, model, kind, created, request, response) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (*row, _dump(request), _dump(response)),
-            )
-        now = time.monotonic()
-        if self._dirty_since is None:
-            self._dirty_since = now
-        elif now - self._dirty_since > COMMIT_SECONDS:
-            self.flush()
+        """Keep one answer: once this returns, the process may die.
 
-    def flush(self) -> None:
-        """Commit what is pending."""
-        with self._saving():
-            self._connection.commit()
-        self._dirty_since = None
+        A transaction for each costs 0.03 ms, and no other process waits for this one's next answer.
+        """
+        settings = _canonical(dict(sorted(info.settings.items())))
+        with self._saving(), self._connection:
+            try:
+                self._insert(key, info, settings, request, response)
+            except sqlite3.IntegrityError:  # its model is new, or another process pruned it
+                self._connection.execute(
+                    "INSERT INTO models (identity, settings, name) VALUES (?, ?, ?) "
+                    "ON CONFLICT (identity, settings) DO UPDATE SET name = excluded.name",
+                    (info.identity, settings, info.name),
+                )
+                self._insert(key, info, settings, request, response)
 
     def models(self) -> tuple[StoredModel, ...]:
         """What is stored, model by model."""
@@ -149,7 +142,6 @@ class ResponseStore:
             )
             self._connection.commit()
             self._connection.execute("VACUUM")
-        self._models.clear()
         return gone
 
     def verify(self) -> Iterator[str]:
@@ -171,22 +163,23 @@ class ResponseStore:
             if hashlib.sha256(content.encode()).digest() != key:
                 yield f"{self._where(key)} was changed: its key does not fit what it holds."
 
-    def _model(self, info: ModelInfo) -> int:
-        """The number of a model under its settings, made when it is new."""
-        settings = _canonical(dict(sorted(info.settings.items())))
-        known = self._models.get((info.identity, settings))
-        if known is not None:
-            return known
+    def _insert(
+        self, key: bytes, info: ModelInfo, settings: str, request: Request, response: Response
+    ) -> None:
         self._connection.execute(
-            "INSERT INTO models (identity, settings, name) VALUES (?, ?, ?) "
-            "ON CONFLICT (identity, settings) DO UPDATE SET name = excluded.name",
-            (info.identity, settings, info.name),
+            "INSERT INTO responses (key, model, kind, created, request, response) VALUES "
+            "(?, (SELECT id FROM models WHERE identity = ? AND settings = ?), ?, ?, ?, ?) "
+            "ON CONFLICT (key) DO NOTHING",
+            (
+                key,
+                info.identity,
+                settings,
+                request.kind,
+                time.time(),
+                _dump(request),
+                _dump(response),
+            ),
         )
-        found = self._connection.execute(
-            "SELECT id FROM models WHERE identity = ? AND settings = ?", (info.identity, settings)
-        ).fetchone()
-        self._models[info.identity, settings] = int(found[0])
-        return int(found[0])
 
     def _prepare(self) -> None:
         with self._saving():
@@ -216,6 +209,8 @@ class ResponseStore:
         try:
             yield from self._connection.execute(query, tuple(values))
         except sqlite3.DatabaseError as error:
+            if _is_locked(error):
+                raise self._unwritable(error) from error
             raise self._damaged(error) from error
 
     def _decode(self, key: bytes, text: str) -> Response:
@@ -235,19 +230,32 @@ class ResponseStore:
             "Move the file away; answers will then be asked anew."
         )
 
+    def _unwritable(self, error: Exception) -> SaveError:
+        advice = "Make room or choose another directory (-o), then run the same command again: "
+        if _is_locked(error):
+            advice = "Another program holds it. When that is done, run the same command again: "
+        return SaveError(
+            f"The response store {self.path} cannot be written: {error}.\n"
+            f"{advice}it goes on where it stopped."
+        )
+
     @contextmanager
     def _saving(self) -> Iterator[None]:
         """Translate what goes wrong while writing."""
         try:
             yield
         except (sqlite3.OperationalError, OSError) as error:
-            raise SaveError(
-                f"The response store {self.path} cannot be written: {error}.\n"
-                "Make room or choose another directory (-o), then run the same command again: "
-                "it goes on where it stopped."
-            ) from error
+            raise self._unwritable(error) from error
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from error
+
+
+def _is_locked(error: Exception) -> bool:
+    """Whether SQLite waited for another process in vain."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
 
 
 def key_of(info: ModelInfo, request: Request) -> bytes:
