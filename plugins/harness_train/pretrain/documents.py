@@ -12,7 +12,7 @@ from harness.errors import DataError, UsageError
 from harness.reading import place, read_text, shown
 
 WORLD, WORLD_TEXT = "world", "world:text"
-_PARAGRAPHS = re.compile(r"\n[ \t\r]*\n")
+_PARAGRAPHS = re.compile(r"\n(?:[ \t\r]*\n)+")
 
 
 @dataclass(frozen=True, kw_only=True)
