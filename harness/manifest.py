@@ -17,7 +17,7 @@ from harness.plugins import Registry
 from harness.results import Manifest, PlannedCell
 
 NOTED = ("torch", "transformers", "tokenizers", "numpy", "scipy", "sacrebleu", "rouge-score")
-BINDING = ("limit", "shots", "seed", "dtype")
+BINDING = ("limit", "shots", "seed", "dtype", "chat_template", "system")
 
 
 def new_manifest(
@@ -35,6 +35,8 @@ def new_manifest(
         "dtype": made.request.dtype,
         "device": made.request.device,
         "batch_size": made.request.batch_size,
+        "chat_template": made.request.chat_template,
+        "system": made.request.system,
     }
     cells = tuple(PlannedCell(model=c.model.text, task=c.task.text) for c in made.cells)
     if earlier is not None:

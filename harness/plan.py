@@ -32,6 +32,11 @@ PERMISSION = "allow_code_execution"
 """The option by which a task asks leave to run what a model wrote; the flag of the same name
 gives it to every task that has it."""
 
+CHAT: Mapping[str, str] = MappingProxyType(
+    {"chat_template": "--chat-template", "system": "--system"}
+)
+"""Options of models that a flag gives to every model of a run."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
@@ -46,6 +51,8 @@ class RunRequest:
     dtype: str = "auto"
     batch_size: int | None = None
     allow_code_execution: bool = False
+    chat_template: str | None = None
+    system: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +120,12 @@ def plan(registry: Registry, request: RunRequest) -> Plan:
     return Plan(request=request, cells=cells)
 
 
+def plan_models(registry: Registry, request: RunRequest) -> tuple[PlannedModel, ...]:
+    """The request's models alone."""
+    _check_numbers(request)
+    return tuple(_models(registry, request))
+
+
 def plan_tasks(registry: Registry, request: RunRequest) -> tuple[PlannedTask, ...]:
     """The request's tasks alone, each asking the first alternative of what it needs."""
     _check_numbers(request)
@@ -146,7 +159,11 @@ def plan_task(
 def run_name(made: Plan) -> str:
     """A directory name that the same request always gets: readable, and unique by a digest."""
     request = replace(made.request, models=made.models, tasks=made.tasks)
-    asked = {key: value for key, value in vars(request).items() if key != PERMISSION}
+    asked = {
+        key: value
+        for key, value in vars(request).items()
+        if key != PERMISSION and not (key in CHAT and value is None)
+    }
     content = json.dumps(asked, sort_keys=True, default=list)
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     families = dict.fromkeys(c.model.spec.spec.family or c.model.text for c in made.cells)
@@ -188,12 +205,25 @@ def _models(registry: Registry, request: RunRequest) -> Iterator[PlannedModel]:
             _check_options("model", item, entry.spec.name, entry.spec.options)
             settings = ModelSettings(
                 argument=item.argument,
-                options=item.options,
+                options=_with_chat(text, item, entry.spec, request),
                 device=request.device,
                 dtype=request.dtype,
                 batch_size=request.batch_size,
             )
             yield PlannedModel(text=text, spec=entry, settings=settings)
+
+
+def _with_chat(text: str, item: Item, spec: ModelSpec, request: RunRequest) -> Mapping[str, str]:
+    """The model's options and those that flags give to all; its own word for one comes first."""
+    known = {option.name for option in spec.options}
+    given = {name: value for name in CHAT if (value := getattr(request, name)) is not None}
+    for name in given:
+        if name not in known:
+            raise UsageError(
+                f"Model '{text}' takes no {CHAT[name]}: it has no option '{name}'.\n"
+                "Leave the flag out, or run that model apart."
+            )
+    return MappingProxyType({**given, **item.options})
 
 
 def _model_entries(registry: Registry, item: Item) -> Iterator[tuple[str, Registered[ModelSpec]]]:
@@ -296,9 +326,10 @@ def _matched(
     wanted = next((one for one in entry.spec.needs if one <= kinds), None)
     if wanted is None:
         needs = " or ".join(_words(one) for one in entry.spec.needs)
+        why = " (it has no set of labels that all samples share)" * ("classify" in kinds)
         raise UsageError(
-            f"Model '{model.text}' cannot run task '{item.text}': the task needs {needs}, and the "
-            f"model answers {_words(kinds)}.\nRun the two apart, each with what suits it."
+            f"Model '{model.text}' cannot run task '{item.text}': the task needs {needs}{why}, and "
+            f"the model answers {_words(kinds)}.\nRun the two apart, each with what suits it."
         )
     return PlannedTask(
         text=item.text, spec=entry, settings=_settings(item, entry.spec, wanted, request)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import TypeAlias
 
 from harness.types import (
     Classify,
@@ -14,6 +15,7 @@ from harness.types import (
     Response,
     Sample,
     SampleRecord,
+    Sent,
     Tag,
 )
 
@@ -21,20 +23,28 @@ BAR = "│ "
 LOST: Mapping[str, str] = MappingProxyType({"start": "beginning", "middle": "middle", "end": "end"})
 
 
-def render_sample(sample: Sample) -> str:
-    """A sample before it is asked: its requests and its reference."""
+Sends: TypeAlias = Callable[[Request], Sequence[Sent]]
+"""What a model reads for a request, pass by pass."""
+
+
+def render_sample(sample: Sample, sends: Sends | None = None) -> str:
+    """A sample before it is asked: its requests and its reference; with ``sends`` the tokens of
+    each request too."""
     lines = [_heading(sample.id, sample.group)]
     for request in sample.requests:
         lines += _request(request)
+        lines += _tokens(request, sends)
     lines += _reference(sample.reference)
     return "\n".join(lines)
 
 
-def render_record(record: SampleRecord) -> str:
-    """A graded sample: requests, answers, reference, and the statistics it gave."""
+def render_record(record: SampleRecord, sends: Sends | None = None) -> str:
+    """A graded sample: requests, answers, reference, and the statistics it gave; with ``sends``
+    the tokens of each request too."""
     lines = [_heading(record.id, record.group)]
     for request, response in zip(record.requests, record.responses, strict=True):
         lines += _request(request)
+        lines += _tokens(request, sends)
         lines += _response(response, LOST[getattr(request, "cut", "start")])
     lines += _reference(record.reference)
     if record.unparseable:
@@ -70,6 +80,24 @@ def _request(request: Request) -> Iterator[str]:
             for text in request.texts[1:]:
                 yield "the text beside it:"
                 yield from _text(text)
+
+
+def _tokens(request: Request, sends: Sends | None) -> Iterator[str]:
+    """Each pass token by token: ``¦`` parts tokens, ``‖`` stands before those that are scored."""
+    for sent in sends(request) if sends else ():
+        scored = f", scores the last {sent.scored}" if sent.scored else ""
+        cut = f", {sent.cut} were cut before number {sent.at + 1}" if sent.cut else ""
+        yield f"the {sent.role or 'model'} reads {len(sent.ids)} tokens{scored}{cut}:"
+        line = ""
+        for number, piece in enumerate(sent.pieces):
+            first_scored = sent.scored and number == len(sent.pieces) - sent.scored
+            line += "‖" if first_scored else "¦" if number else ""
+            line += _visible(piece)
+            if "\n" in piece:
+                yield BAR + line
+                line = ""
+        if line:
+            yield BAR + line
 
 
 def _response(response: Response, lost: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ LAYERS = [
     {"plugins", "recipes", "cellstats"},
     {"plan", "starts", "statsindex"},
     {"metrics", "store", "results"},
-    {"asking", "grading", "manifest", "models", "tagreports"},
+    {"asking", "doctor", "grading", "manifest", "models", "tagreports"},
     {"run", "rescore", "imported", "outputs"},
     {"importing", "exporting"},
     {"laws"},

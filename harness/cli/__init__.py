@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "score": ("harness.cli.score", "Score outputs that were made elsewhere."),
     "data": ("harness.cli.data", "Fetch pinned data sets of the hub, list what is here."),
     "rescore": ("harness.cli.rescore", "Grade a run's saved answers anew, without a model."),
+    "doctor": ("harness.cli.doctor", "Ask a model together and alone, and compare the answers."),
     "cache": ("harness.cli.cache", "Look into the response store, shrink it, check it."),
     "import": ("harness.cli.import_", "Make a run of results that another program wrote."),
     "export": ("harness.cli.export", "Write a run in the formats of others."),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 from tabulate import tabulate
 
 from harness.cli.common import echo_json
+from harness.cli.tokens import sends_of, tokens_entry
 from harness.codec import to_json
 from harness.errors import UsageError
 from harness.grading import Subject, draw_samples
-from harness.plan import RunRequest, plan_tasks
+from harness.plan import PlannedTask, RunRequest, plan, plan_tasks
 from harness.plugins import PluginInfo, Registered, Registry, load_registry
-from harness.rendering import render_sample
+from harness.rendering import Sends, render_sample
 from harness.types import ModelSpec, Option, TaskSpec
 from harness.wording import count
 
@@ -53,17 +56,27 @@ def models(as_json: bool) -> None:
 @click.option("--sample", type=click.IntRange(min=1), help="With TASK: print its first N samples.")
 @click.option("--shots", type=click.IntRange(min=0), help="With --sample: worked examples.")
 @click.option("--seed", type=int, default=0, help="With --sample: for what is drawn.")
+@click.option("--tokens", metavar="MODEL", help="With --sample: also the tokens MODEL reads.")
 @json_option
-def tasks(task: str | None, sample: int | None, as_json: bool, **drawn: int | None) -> None:
+def tasks(
+    task: str | None,
+    sample: int | None,
+    shots: int | None,
+    seed: int,
+    tokens: str | None,
+    as_json: bool,
+) -> None:
     """List the tasks that plugins offer, with the distribution they come from.
 
-    With TASK (its options included), --sample prints exactly what a model is sent.
+    With TASK (its options included), --sample prints exactly what a model is sent; with --tokens
+    also how that model cuts it to tokens, and what it leaves out of a prompt that is too long.
     """
     registry = load_registry()
     if task is not None:
-        _show_task(registry, task, sample or 1, as_json, drawn)
+        request = RunRequest(tasks=(task,), shots=shots, seed=seed)
+        _show_task(registry, sample or 1, as_json, tokens, request)
         return
-    if sample is not None:
+    if sample is not None or tokens is not None:
         raise UsageError("--sample needs the name of a task: harness tasks NAME --sample 3")
     entries = sorted(
         registry.tasks.values(), key=lambda entry: (entry.spec.category, entry.spec.name)
@@ -127,19 +140,26 @@ def plugins(as_json: bool) -> None:
 
 
 def _show_task(
-    registry: Registry, text: str, number: int, as_json: bool, drawn: dict[str, int | None]
+    registry: Registry, number: int, as_json: bool, model: str | None, request: RunRequest
 ) -> None:
-    """The first samples of one task, for the first alternative of what it may ask."""
-    request = RunRequest(tasks=(text,), shots=drawn["shots"], seed=drawn["seed"] or 0)
-    for planned in plan_tasks(registry, request):
-        subject = Subject(task=planned.build(), name=planned.text, plugin=planned.spec.plugin)
+    """The first samples of one task, for the first alternative of what it may ask, or for what
+    ``model`` answers."""
+    planned: list[tuple[PlannedTask, Sends | None]]
+    if model is None:
+        planned = [(task, None) for task in plan_tasks(registry, request)]
+    else:
+        cells = plan(registry, replace(request, models=(model,))).cells
+        planned = [(cell.task, sends_of(cell.model)) for cell in cells]
+    for task, sends in planned:
+        subject = Subject(task=task.build(), name=task.text, plugin=task.spec.plugin)
         samples = draw_samples(subject, number)
         if as_json:
-            echo_json({"schema": 1, "task": planned.text, "samples": [to_json(s) for s in samples]})
+            entries = [to_json(s) | tokens_entry(s.requests, sends) for s in samples]
+            echo_json({"schema": 1, "task": task.text, "samples": entries})
             continue
-        click.echo(f"{planned.text}: {planned.spec.spec.description}")
+        click.echo(f"{task.text}: {task.spec.spec.description}")
         for sample in samples:
-            click.echo(f"\n{render_sample(sample)}")
+            click.echo(f"\n{render_sample(sample, sends)}")
 
 
 def _usage(name: str, argument: str) -> str:

@@ -51,6 +51,14 @@ class BatchSize(click.ParamType[int | None]):
 )
 @click.option("--limit", type=int, help="Only the first N samples of each task.")
 @click.option("--shots", type=int, help="Worked examples before each question.")
+@click.option(
+    "--chat-template",
+    is_flag=False,
+    flag_value="default",
+    metavar="[FILE|NAME]",
+    help="Put prompts into a chat template: the tokenizer's own, one of its several, or a file.",
+)
+@click.option("--system", metavar="TEXT", help="The system message before each prompt.")
 @click.option("--seed", type=int, default=0, show_default=True, help="For all that is drawn.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option(

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import click
 
 from harness.cli.common import echo_json, find_run
+from harness.cli.tokens import sends_of, tokens_entry
 from harness.codec import SCHEMA, to_json
 from harness.errors import UsageError, suggestion
-from harness.rendering import render_record
+from harness.plan import RunRequest, plan_models
+from harness.plugins import load_registry
+from harness.rendering import Sends, render_record
 from harness.results import RunDirectory
+from harness.types import CellRecord
 from harness.wording import short_names
 
 
 @click.command()
 @click.argument("run", required=False)
 @click.option("--samples", type=click.IntRange(min=1), help="The first N samples of each cell.")
+@click.option("--tokens", is_flag=True, help="With --samples: also how each model cuts tokens.")
 @click.option("--model", "-m", help="With --samples: only this model.")
 @click.option("--task", "-t", help="With --samples: only this task.")
 @click.option("--tags", is_flag=True, help="Precision, recall and F1 by type and by tag.")
@@ -25,6 +31,7 @@ from harness.wording import short_names
 def show(
     run: str | None,
     samples: int | None,
+    tokens: bool,
     model: str | None,
     task: str | None,
     tags: bool,
@@ -33,42 +40,73 @@ def show(
 ) -> int:
     """Print the tables of RUN: a directory, or a name under results/runs (default: the latest).
 
-    With --samples, print what the models were sent and what they answered, to the letter. Exits
-    with 4 when the run is partial.
+    With --samples, print what the models were sent and what they answered, to the letter, and with
+    --tokens how each model cut it to tokens. Exits with 4 when the run is partial.
     """
     directory = RunDirectory(find_run(run))
     if samples is not None:
-        return print_samples(directory, samples, model=model, task=task, as_json=as_json)
+        chosen = Chosen(model=model, task=task, tokens=tokens)
+        return print_samples(directory, samples, chosen, as_json=as_json)
     if tags:
         return print_tags(directory, as_json=as_json)
-    if model is not None or task is not None:
-        raise UsageError("--model and --task choose samples; add --samples N.")
+    if model is not None or task is not None or tokens:
+        raise UsageError("--model, --task and --tokens are about samples; add --samples N.")
     return print_run(directory, as_json=as_json, efficiency=efficiency)
 
 
-def print_samples(
-    directory: RunDirectory, number: int, *, model: str | None, task: str | None, as_json: bool
-) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Which cells' samples to print, and whether token by token."""
+
+    model: str | None = None
+    task: str | None = None
+    tokens: bool = False
+
+
+def print_samples(directory: RunDirectory, number: int, chosen: Chosen, *, as_json: bool) -> int:
     """Print the first samples of every cell chosen."""
     record = directory.read_run()
-    models = _chosen("model", model, [cell.model.name for cell in record.cells])
-    tasks = _chosen("task", task, [cell.task for cell in record.cells])
+    models = _chosen("model", chosen.model, [cell.model.name for cell in record.cells])
+    tasks = _chosen("task", chosen.task, [cell.task for cell in record.cells])
+    views: dict[str, Sends | None] = {}
     entries = []
     for cell in record.cells:
         if cell.model.name not in models or cell.task not in tasks:
             continue
+        if cell.model.name not in views:
+            views[cell.model.name] = _sends(directory, cell) if chosen.tokens else None
+        sends = views[cell.model.name]
         if not as_json:
             click.echo(f"{cell.model.name} on {cell.task}")
         for sample in itertools.islice(directory.read_samples(cell), number):
             if as_json:
-                entries.append({"model": cell.model.name, "task": cell.task, **to_json(sample)})
+                entry = {"model": cell.model.name, "task": cell.task, **to_json(sample)}
+                entries.append(entry | tokens_entry(sample.requests, sends))
             else:
-                click.echo(f"\n{render_record(sample)}")
+                click.echo(f"\n{render_record(sample, sends)}")
         if not as_json:
             click.echo()
     if as_json:
         echo_json({"schema": SCHEMA, "run": record.directory, "samples": entries})
     return 0 if record.status == "complete" else 4
+
+
+def _sends(directory: RunDirectory, cell: CellRecord) -> Sends:
+    """The view of the model that answered, as the run asked it; UsageError if it has changed."""
+    settings = directory.read_manifest().settings
+    request = RunRequest(
+        models=(cell.model.name,),
+        dtype=settings.get("dtype") or "auto",
+        chat_template=settings.get("chat_template"),
+        system=settings.get("system"),
+    )
+    (planned,) = plan_models(load_registry(), request)
+    if planned.build().info.identity != cell.model.identity:
+        raise UsageError(
+            f"Model '{cell.model.name}' is not what it was when the run asked it: its checkpoint "
+            "has changed.\nLeave out --tokens, or run it anew."
+        )
+    return sends_of(planned)
 
 
 def _chosen(what: str, name: str | None, known: list[str]) -> set[str]:

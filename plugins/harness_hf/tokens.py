@@ -197,15 +197,13 @@ class Codec:
         return known
 
     def pieces(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """The text of each token; its number in brackets for a part of a character."""
-        special = set(self.tokenizer.all_special_ids)
+        """The text of each token; its name in the vocabulary where it is special or adds no text,
+        its number in brackets where it is a part of a character."""
         found = []
         for at, token in enumerate(ids):
-            if token in special:
-                found.append(str(self.tokenizer.convert_ids_to_tokens(token)))
-                continue
             text = self.text(ids[:at], [token])
-            found.append(f"<{token}>" if REPLACEMENT in text or not text else text)
+            name = str(self.tokenizer.convert_ids_to_tokens(token))
+            found.append(f"<{token}>" if REPLACEMENT in text else text or name)
         return tuple(found)
 
     def _decode(self, ids: list[int]) -> str:
