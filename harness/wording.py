@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 MISSING = "-"
-FOLDERS = re.compile(r"[^,:=]*/")
+FOLDERS = re.compile(r"(https?://[^,]*)|[^,:=]*/")
+"""What is left out of a name: the folders of a path; an address stays whole."""
 
 
 def count(number: int | None) -> str:
@@ -26,7 +27,7 @@ def short_names(names: Iterable[str]) -> Mapping[str, str]:
     """Names without the folders in them, where they stay distinct: ``squad:a/b.json`` is
     ``squad:b.json``."""
     unique = list(dict.fromkeys(names))
-    plain = [FOLDERS.sub("", name) for name in unique]
+    plain = [FOLDERS.sub(r"\1", name) for name in unique]
     return {
         name: text if plain.count(text) == 1 else name
         for name, text in zip(unique, plain, strict=True)
