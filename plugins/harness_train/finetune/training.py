@@ -101,8 +101,8 @@ def train_cell(
 ) -> Trained:
     """Train ``model`` in place and leave the best weights in it.
 
-    Raises DivergedError where a loss or a gradient is not finite, and where the validation loss
-    never fell below ``DIVERGED`` times the untrained model's.
+    Raises DivergedError at the first loss that is not finite, and where the validation loss never
+    fell below ``DIVERGED`` times the untrained model's.
     """
     course = _Course(tell=tell, patience=request.patience)
     started = time.monotonic()
@@ -250,9 +250,7 @@ def _arguments(plan: Plan, request: FinetuneRequest, scratch: str) -> Any:
         ),
         eval_strategy="epoch",
         save_strategy="no",
-        logging_strategy="steps",
-        logging_steps=1,
-        logging_nan_inf_filter=False,
+        logging_strategy="no",
         prediction_loss_only=plan.kind == "generate",
         label_names=["labels"],
         remove_unused_columns=False,
@@ -302,11 +300,6 @@ def _watch(model: Any, plan: Plan, course: _Course) -> Any:
     measure = MEASURES[plan.kind]
 
     class Watch(TrainerCallback):  # type: ignore[misc]
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            norm = (logs or {}).get("grad_norm")
-            if norm is not None and not math.isfinite(float(norm)):
-                raise DivergedError(f"the gradient's norm is {float(norm)}", state.global_step)
-
         def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             allocate = getattr(getattr(model, "base_model", None), "update_and_allocate", None)
             if allocate is not None:
