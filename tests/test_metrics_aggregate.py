@@ -147,6 +147,17 @@ def test_weights_are_counts_of_n_draws_and_repeat_with_the_seed() -> None:
     assert weights.var() == pytest.approx(39 / 40, rel=0.05)
 
 
+def test_counts_that_are_dealt_again_are_as_good_as_drawn_ones() -> None:
+    weights = bootstrap_weights(600, B=320, seed=3).astype(float)
+    assert (weights.sum(axis=1) == 600).all()
+    assert len({row.tobytes() for row in weights}) == 320
+    np.testing.assert_array_equal(weights[:100], bootstrap_weights(600, B=100, seed=3))
+    # Sixteen resamples in a row share their counts: their sums of anything are not alike.
+    sums = (weights @ np.random.default_rng(1).normal(size=600)).reshape(20, 16)
+    assert abs(np.corrcoef(sums.T)[np.triu_indices(16, 1)].mean()) < 0.06
+    assert weights.var(axis=0).mean() == pytest.approx(599 / 600, rel=0.02)
+
+
 @pytest.mark.parametrize("offset", [0.0, 0.25])
 def test_large_and_small_samples_are_resampled_alike(offset: float) -> None:
     rng = np.random.default_rng(2)

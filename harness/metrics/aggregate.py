@@ -2,7 +2,12 @@
 
 ``stats`` is always an ``(n, k)`` array: ``n`` samples, ``k`` statistics each. The bootstrap
 (Efron 1979) draws samples, or whole groups of them, with replacement; as statistics add up, a
-resample is a row of integer weights, and a thousand of them are one matrix product.
+resample is a row of integer weights, and a thousand of them are a few matrix products.
+
+Drawing is what costs most. From 512 units on, a sixteenth of the resamples is drawn; the others
+take the same counts and deal them out again, to units shuffled once and then moved on. Counts of n
+draws from n units are exchangeable, so each resample has just the law of Efron's, and two that
+share their counts are uncorrelated but for the shuffle's chance, of the order of 1/sqrt(n).
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.metrics.formulas import formula
+from harness.metrics.formulas import Formula, formula
 from harness.types import Metric
 
 Weights: TypeAlias = NDArray[np.uint16]
@@ -23,8 +28,11 @@ Groups: TypeAlias = Sequence[Hashable | None] | None
 _CHUNK_ELEMENTS = 1 << 18
 """Weights worked on at once: 2 MB as floats, whatever B and n are."""
 
-_REMEMBERED_ELEMENTS = 1 << 22
-"""Draws up to this size (16 MB) are kept: all metrics and models of a task share them."""
+_REMEMBERED_ELEMENTS = 1 << 19
+"""Draws up to this size (2 MB) are kept: all metrics and models of a task share them."""
+
+_DEALS, _DEALT_FROM = 16, 512
+"""How many resamples share one row of counts, and from how many units on."""
 
 
 def _matrix(stats: ArrayLike) -> NDArray[np.float64]:
@@ -46,7 +54,7 @@ def per_sample(metric: Metric, stats: ArrayLike) -> NDArray[np.float64]:
     return formula(metric.formula)(matrix) if len(matrix) else np.empty(0)
 
 
-def _sums(weights: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def _sums(weights: NDArray[Any], matrix: NDArray[Any]) -> NDArray[np.float64]:
     """``weights @ matrix``, where an infinite statistic that is not drawn adds nothing."""
     infinite = np.isinf(matrix)
     if not infinite.any():
@@ -76,18 +84,31 @@ def _group_index(n: int, groups: Groups) -> tuple[NDArray[np.intp], int]:
     return index, len(numbers)
 
 
-def _draws(n: int, B: int, seed: int) -> Iterator[Weights]:
-    """Multinomial counts over ``n`` units, B rows in all, a chunk of rows at a time.
+def _draws(n: int, rows: int, seed: int) -> Iterator[Weights]:
+    """Multinomial counts over ``n`` units, ``rows`` in all, a chunk of them at a time.
 
     Each row is drawn by a call of its own, so a chunk's size never changes what is drawn.
     """
     rng = np.random.default_rng(seed)
     step = max(1, _CHUNK_ELEMENTS // max(1, n))
-    for start in range(0, B, step):
-        chunk = np.empty((min(step, B - start), n), dtype=np.uint16)
+    for start in range(0, rows, step):
+        chunk = np.empty((min(step, rows - start), n), dtype=np.uint16)
         for row in chunk:
             row[:] = np.bincount(rng.integers(n, size=n), minlength=n)
         yield chunk
+
+
+@lru_cache(maxsize=4)
+def _order(n: int, seed: int) -> NDArray[np.intp]:
+    """The order in which units stand when counts are dealt out, read-only."""
+    order = np.random.default_rng([seed, 1]).permutation(n) if n >= _DEALT_FROM else np.arange(n)
+    order.flags.writeable = False
+    return order
+
+
+def _offsets(n: int) -> range:
+    """By how many places each deal is moved on."""
+    return range(0, n - n % _DEALS, n // _DEALS) if n >= _DEALT_FROM else range(1)
 
 
 def bootstrap_weights(n: int, B: int = 1000, seed: int = 0, groups: Groups = None) -> Weights:
@@ -100,19 +121,28 @@ def bootstrap_weights(n: int, B: int = 1000, seed: int = 0, groups: Groups = Non
     if n == 0:
         return np.zeros((B, 0), dtype=np.uint16)
     index, units = _group_index(n, groups)
-    drawn = np.concatenate(list(_draws(units, B, seed)))
-    return drawn if groups is None else drawn[:, index]
+    offsets, back = _offsets(units), np.argsort(_order(units, seed))
+    dealt = [np.roll(np.arange(units), offset)[back] for offset in offsets]
+    drawn = (row[dealt] for rows in _draws(units, -(-B // len(offsets)), seed) for row in rows)
+    weights = np.concatenate([np.empty((0, units), dtype=np.uint16), *drawn])[:B]
+    return weights if groups is None else weights[:, index]
 
 
-@lru_cache(maxsize=2)
-def _remembered_draws(n: int, B: int, seed: int) -> NDArray[np.float32]:
+@lru_cache(maxsize=4)
+def _remembered_draws(n: int, rows: int, seed: int) -> NDArray[np.float32]:
     """What :func:`_draws` gives, whole, as floats (exact: they are small counts), read-only."""
-    drawn, start = np.empty((B, n), dtype=np.float32), 0
-    for chunk in _draws(n, B, seed):
-        drawn[start : start + len(chunk)] = chunk
-        start += len(chunk)
+    drawn = np.concatenate(list(_draws(n, rows, seed))).astype(np.float32)
     drawn.flags.writeable = False
     return drawn
+
+
+def _drawn(n: int, rows: int, seed: int) -> Iterator[NDArray[Any]]:
+    """Chunks of rows, remembered where they are few."""
+    if n * rows > _REMEMBERED_ELEMENTS:
+        yield from _draws(n, rows, seed)
+        return
+    drawn, step = _remembered_draws(n, rows, seed), max(1, _CHUNK_ELEMENTS // n)
+    yield from (drawn[i : i + step] for i in range(0, rows, step))
 
 
 def _exact_in_single_precision(units: NDArray[np.float64]) -> bool:
@@ -120,17 +150,26 @@ def _exact_in_single_precision(units: NDArray[np.float64]) -> bool:
     return bool(len(units) * np.abs(units).max() < 1 << 24 and (units == np.rint(units)).all())
 
 
-def _bootstrap_sums(units: NDArray[np.float64], B: int, seed: int) -> NDArray[np.float64]:
-    """Sums of the units' statistics in each resample, ``(B, k)``."""
-    n = len(units)
-    if n * B > _REMEMBERED_ELEMENTS:
-        return np.concatenate([_sums(rows, units) for rows in _draws(n, B, seed)])
-    drawn = _remembered_draws(n, B, seed)
-    if _exact_in_single_precision(units):
-        return (drawn @ units.astype(np.float32)).astype(np.float64)
-    step = max(1, _CHUNK_ELEMENTS // n)
-    chunks = (drawn[i : i + step].astype(np.float64) for i in range(0, B, step))
-    return np.concatenate([_sums(rows, units) for rows in chunks])
+def _bootstrap_values(
+    compute: Formula, units: NDArray[np.float64], B: int, seed: int
+) -> NDArray[np.float64]:
+    """The formula's value of the units' statistics in each resample, ``(B,)``.
+
+    Only the values of all resamples are held at once, never their sums.
+    """
+    n, k = units.shape
+    offsets = _offsets(n)
+    precision = np.float32 if _exact_in_single_precision(units) else np.float64
+    shuffled = units[_order(n, seed)].astype(precision)
+    twice = np.concatenate([shuffled, shuffled]) if len(offsets) > 1 else shuffled
+    values = []
+    for rows in _drawn(n, -(-B // len(offsets)), seed):
+        weights = rows.astype(precision, copy=False)
+        sums = np.empty((len(rows), len(offsets), k))
+        for deal, offset in enumerate(offsets):
+            sums[:, deal] = _sums(weights, twice[offset : offset + n])
+        values.append(compute(sums).ravel())
+    return np.concatenate(values)[:B]
 
 
 def interval(
@@ -155,7 +194,7 @@ def interval(
     if groups is not None:
         units = np.zeros((number, matrix.shape[1]))
         np.add.at(units, index, matrix)
-    values = formula(metric.formula)(_bootstrap_sums(units, B, seed))
+    values = _bootstrap_values(formula(metric.formula), units, B, seed)
     values = values[~np.isnan(values)]
     if not len(values):
         return centre, centre
