@@ -191,3 +191,58 @@ def write_wordpieces(folder: Path) -> None:
     PreTrainedTokenizerFast(
         tokenizer_object=raw, model_input_names=inputs, **names
     ).save_pretrained(folder)
+
+
+SEQ2SEQ: dict[str, dict[str, Any]] = {
+    "t5": {
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 48,
+        "num_layers": 2,
+        "num_heads": 4,
+        "vocab_size": EMBEDDED,
+        "decoder_start_token_id": 2,
+        "tie_word_embeddings": False,
+    },
+    "bart": {
+        "d_model": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 48,
+        "decoder_ffn_dim": 48,
+        "vocab_size": EMBEDDED,
+        "max_position_embeddings": 64,
+        "decoder_start_token_id": 1,
+        "forced_eos_token_id": None,
+    },
+}
+SEQ2SEQ["t5_tied"] = SEQ2SEQ["t5"] | {"tie_word_embeddings": True}
+SEQ2SEQ["bart_forced"] = SEQ2SEQ["bart"] | {"forced_bos_token_id": 0}
+
+
+def write_seq2seq(folder: Path, kind: str) -> Any:
+    """Save a random encoder-decoder model and a tokenizer that ends texts with EOS."""
+    from tokenizers import Tokenizer, processors
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+    write_tokenizer(folder)
+    path = str(folder / "tokenizer.json")
+    raw = Tokenizer.from_file(path)
+    raw.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A $B </s>", special_tokens=[("</s>", 1)]
+    )
+    raw.save(path)
+    special = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+    config = AutoConfig.for_model(kind.split("_")[0], **(SEQ2SEQ[kind] | special))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = AutoModelForSeq2SeqLM.from_config(config).eval()
+        with torch.no_grad():
+            for weight in model.parameters():
+                if weight.dim() == 2:
+                    weight.normal_(std=0.25)
+        model.tie_weights()
+    model.save_pretrained(folder)
+    return AutoModelForSeq2SeqLM.from_pretrained(folder)

@@ -28,7 +28,8 @@ TOKENS = re.compile(
 HEAD = re.compile(r"(^|\.)(lm_head|embed_out)\.weight$|^output\.weight$")
 BUFFER = re.compile(
     r"(\.attn\.bias|\.attention\.bias|masked_bias|rotary_emb\.inv_freq|rotary_emb\.(cos|sin)_cached|"
-    r"position_ids|num_batches_tracked|running_mean|running_var|weight_scale|weight_scale_inv)$"
+    r"position_ids|num_batches_tracked|running_mean|running_var|weight_scale|weight_scale_inv|"
+    r"final_logits_bias)$"
 )
 EXPERT = re.compile(r"\.experts\.(\d+)\.")
 FUSED_EXPERTS = re.compile(r"\.experts\.[a-z_]+$")
@@ -64,7 +65,8 @@ def _is_buffer(tensor: Tensor) -> bool:
     if not BUFFER.search(tensor.name):
         return False
     is_mask = tensor.name.endswith("bias")
-    return not is_mask or len(tensor.shape) in (0, 4) or tensor.name.endswith("masked_bias")
+    named = tensor.name.endswith(("masked_bias", "final_logits_bias"))
+    return not is_mask or named or len(tensor.shape) in (0, 4)
 
 
 def _is_packed(tensors: Sequence[Tensor], config: Mapping[str, Any]) -> bool:

@@ -1,0 +1,169 @@
+"""Encoder-decoder checkpoints against transformers' own generation and full logits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from hf_tiny import write_seq2seq  # noqa: E402
+from test_hf_models import ask, model_at, tokenizer_at  # noqa: E402
+
+from harness.errors import DataError  # noqa: E402
+from harness.types import Generate, Loglikelihood  # noqa: E402
+
+PROMPTS = (
+    "Once upon",
+    "The keeper of the lighthouse wrote: 'No ship today",
+    "a",
+    "café, 東京 and emoji 🙂 stand",
+    "Ben who loved the sea",
+)
+PAIRS = (
+    ("Once upon a time", " there was a boy"),
+    ("Once upon a time", " there was a ship"),
+    ("Once upon a time ", "was"),
+    ("", "The keeper of the lighthouse"),
+    ("Once upon a time", ""),
+    ("a", "b"),
+)
+KINDS = ["t5", "t5_tied", "bart", "bart_forced"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp(request.param)
+    return folder, write_seq2seq(folder, request.param)
+
+
+def expected_logprob(plain: Any, source: Sequence[int], before: list[int], rest: list[int]) -> Any:
+    if not rest:
+        return 0.0
+    ids = torch.tensor([before + rest])
+    with torch.no_grad():
+        output = plain(input_ids=torch.tensor([source]), decoder_input_ids=ids[:, :-1])
+    table = output.logits[0].double().log_softmax(-1)
+    return float(sum(table[len(before) - 1 + n, token] for n, token in enumerate(rest)))
+
+
+def first_tokens(plain: Any) -> list[int]:
+    forced = plain.generation_config.forced_bos_token_id
+    return [plain.config.decoder_start_token_id] + ([] if forced is None else [forced])
+
+
+def test_generation_equals_transformers_one_by_one(checkpoint: Any) -> None:
+    folder, plain = checkpoint
+    tokenizer = tokenizer_at(folder)
+    requests = [Generate(prompt=p, max_tokens=7 + n) for n, p in enumerate(PROMPTS)]
+    expected = []
+    for request in requests:
+        ids = tokenizer(request.prompt, return_tensors="pt").input_ids
+        size = request.max_tokens + (plain.generation_config.forced_bos_token_id is not None)
+        found = plain.generate(ids, max_new_tokens=size, do_sample=False, num_beams=1)[0]
+        expected.append(tokenizer.decode(found[1:], skip_special_tokens=True))
+    assert len(set(expected)) > 2
+    for batch_size in (1, 2, None):
+        answers = ask(model_at(folder, batch_size), requests)
+        assert [a.text for a in answers] == expected
+
+
+def test_loglikelihood_equals_transformers_one_by_one(checkpoint: Any) -> None:
+    folder, plain = checkpoint
+    tokenizer = tokenizer_at(folder)
+    expected = []
+    for context, continuation in PAIRS:
+        kept = context.rstrip()
+        source = tokenizer(kept).input_ids
+        rest = tokenizer(context[len(kept) :] + continuation, add_special_tokens=False).input_ids
+        expected.append(expected_logprob(plain, source, first_tokens(plain), rest))
+    requests = [Loglikelihood(context=c, continuation=t) for c, t in PAIRS]
+    for batch_size in (1, 2, None):
+        answers = ask(model_at(folder, batch_size), requests)
+        assert [a.logprob for a in answers] == pytest.approx(expected, abs=1e-4)
+
+
+def test_each_prompt_is_encoded_once(checkpoint: Any) -> None:
+    folder, _ = checkpoint
+    model: Any = model_at(folder)
+    network = model._engine.network
+    encode, texts = network.encode, []
+
+    def watched(asked: Any) -> Any:
+        texts.extend(asked)
+        return encode(asked)
+
+    network.encode = watched
+    ask(model, [Loglikelihood(context="Once", continuation=t) for t in (" a", " b", " c")])
+    assert len(texts) == 1
+
+
+def test_parameters_equal_the_loaded_model(checkpoint: Any) -> None:
+    folder, plain = checkpoint
+    counts = model_at(folder).info.parameters
+    assert counts.total == sum(p.numel() for p in plain.parameters())
+    tables = {id(m.weight): m.weight for m in plain.modules() if isinstance(m, torch.nn.Embedding)}
+    head = plain.get_output_embeddings().weight
+    tables[id(head)] = head
+    relative = [
+        m.weight for name, m in plain.named_modules() if name.endswith("relative_attention_bias")
+    ]
+    for weight in relative:  # learnt, but no embedding of tokens or places
+        del tables[id(weight)]
+    assert counts.non_embedding == counts.total - sum(w.numel() for w in tables.values())
+
+
+def test_long_prompts_and_texts(tmp_path: Path) -> None:
+    write_seq2seq(tmp_path, "bart")
+    model: Any = model_at(tmp_path)
+    long = PROMPTS[1] * 4
+    cut, free, windowed = ask(
+        model,
+        [
+            Generate(prompt=long, max_tokens=4),
+            Generate(prompt="a", max_tokens=500),
+            Loglikelihood(context="a", continuation=long),
+        ],
+    )
+    assert (cut.prompt_truncated, cut.prompt_tokens) == (True, 64)
+    assert not free.prompt_truncated and (free.tokens or 0) < 64
+    assert windowed.tokens is not None and windowed.tokens > 64
+    (encoder, decoder) = model.tokens(Generate(prompt=long, max_tokens=4))
+    assert (encoder.role, decoder.role, len(encoder.ids)) == ("encoder", "decoder", 64)
+    assert encoder.pieces[-1] == "</s>" and encoder.cut > 0
+
+
+def test_stop_strings_and_memory(tmp_path: Path) -> None:
+    write_seq2seq(tmp_path, "t5")
+    model: Any = model_at(tmp_path)
+    requests = [Generate(prompt=p, max_tokens=12) for p in PROMPTS]
+    free = [answer.text or "" for answer in ask(model, requests)]
+    stopped = [
+        Generate(prompt=p, max_tokens=12, stop=(text[3:5],))
+        for p, text in zip(PROMPTS, free, strict=True)
+    ]
+    for answer, text in zip(ask(model, stopped), free, strict=True):
+        assert answer.text == text[: text.find(text[3:5])]
+    network = model._engine.network
+    encode = network.encode
+
+    def refuse(texts: Any) -> Any:
+        if len(texts) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return encode(texts)
+
+    network.encode = refuse
+    assert [answer.text for answer in ask(model, requests)] == free
+
+
+def test_a_decoder_without_a_first_token_is_named(tmp_path: Path) -> None:
+    write_seq2seq(tmp_path, "t5")
+    for name in ("config.json", "generation_config.json"):
+        stored = json.loads((tmp_path / name).read_text(encoding="utf-8"))
+        stored.pop("decoder_start_token_id", None)
+        (tmp_path / name).write_text(json.dumps(stored), encoding="utf-8")
+    with pytest.raises(DataError, match="with which token its decoder begins"):
+        ask(model_at(tmp_path), [Generate(prompt="a", max_tokens=1)])
