@@ -4,7 +4,8 @@ The limit starts at one and doubles with every round of answers until the first 
 (a 429, a timeout, a server error), then grows by one a round. A sign halves it, once for all
 requests that were sent before the last cut (Chiu and Jain 1989; TCP does the same). Latency counts
 too: when a round takes more than twice the best round's time a token, the limit stays, and more
-than four times, it is halved: the requests are only queueing.
+than four times, it shrinks by a fifth: the requests are only queueing. The best is forgotten
+slowly, since a server's load changes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from contextlib import asynccontextmanager
 
 CROWDED = 2.0
 OVERFULL = 4.0
+SHRINK = 0.8
+FORGET = 1.05
+"""How much slower the best round is taken to be after each round."""
 LEAST_ROUND = 4
 OVERHEAD_TOKENS = 16
 """What a request costs beside its answer, in tokens; keeps short answers comparable."""
@@ -100,10 +104,11 @@ class Pace:
         median = statistics.median(self._round)
         self._round.clear()
         self._round_size = max(LEAST_ROUND, int(self.limit))
-        self._best = median if self._best is None else min(self._best, median)
+        self._best = median if self._best is None else min(self._best * FORGET, median)
         self._crowded = median > CROWDED * self._best
         if median > OVERFULL * self._best:
-            self.congested(time.monotonic())
+            self.limit = max(1.0, self.limit * SHRINK)
+            self._threshold = min(self._threshold, self.limit)
 
     async def _wait(self) -> None:
         self._changed.clear()

@@ -31,7 +31,7 @@ MOST_BACKOFF = 60.0
 FIRST_RETRIES = 2
 """Retries where nothing listens and nothing was answered yet: the address is probably wrong."""
 HOPELESS = 8
-"""Requests without an answer in a row, and none with one, after which no more are asked."""
+"""Requests without an answer, and none with one, after which no more are asked."""
 WORTH_SAYING = 10.0
 """Seconds of waiting that the user is told of."""
 
@@ -67,6 +67,7 @@ class Talk:
         self._random = random.Random()
         self._answered_at: float | None = None
         self._hopeless = 0
+        self._last = ""
         self._end: Exception | None = None
 
     async def all(
@@ -120,19 +121,18 @@ class Talk:
         Raises UnanswerableError when this request has none, AbandonedError when asking was stopped,
         HarnessError when every request would fail the same way.
         """
+        if self._answered_at is None and self._hopeless >= HOPELESS:
+            raise UnanswerableError(
+                f"not asked, as {self._hopeless} others had no answer; the last: {self._last}"
+            )
         try:
-            found = await self._persist(call)
+            return await self._persist(call)
         except TooDearError:
             raise
         except UnanswerableError as error:
             self._hopeless += 1
-            if self._answered_at is None and self._hopeless >= HOPELESS:
-                raise ModelError(
-                    f"openai: {self._options.address.base_url} answered none of the first "
-                    f"{self._hopeless} requests: {error}."
-                ) from None
+            self._last = str(error)
             raise
-        return found
 
     async def _persist(self, call: Call[T]) -> T:
         started = time.monotonic()
