@@ -66,10 +66,10 @@ def refuse_method(method: Method, kind: RequestKind, name: str) -> None:
             f"Method 'head' trains a new output layer, and '{name}' needs none to write answers.\n"
             "Use full, lora, adalora or adapter."
         )
-    if method == "prefix" and kind == "generate":
+    if method == "prefix":
         raise UsageError(
-            f"Method 'prefix' leaves no ordinary checkpoint of '{name}' that could write answers: "
-            "what it learns is no part of the weights.\nUse full, lora, adalora or adapter."
+            f"Method 'prefix' leaves no ordinary checkpoint of '{name}': the keys and values that "
+            "it learns are no part of the weights.\nUse full, lora, adalora or adapter."
         )
 
 

@@ -9,12 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness_hf.quiet import quiet
+from harness_train.finetune.course import Course, restore, watch
 from harness_train.finetune.encoding import IGNORED, collator
-from harness_train.finetune.measuring import DIVERGED, MEASURES, scores_of
+from harness_train.finetune.measuring import DIVERGED, scores_of
 
 if TYPE_CHECKING:
     from harness.training import FinetuneRequest
@@ -72,24 +73,6 @@ class Trained:
     notes: tuple[str, ...] = ()
 
 
-@dataclass
-class _Course:
-    """What happens while one model is trained: changed by the trainer and its callbacks."""
-
-    tell: Callable[[str], None]
-    patience: int
-    tokens: int = 0
-    samples: int = 0
-    best: tuple[float, float] | None = None
-    best_step: int = 0
-    best_tokens: int = 0
-    best_samples: int = 0
-    waited: int = 0
-    lowest_loss: float = math.inf
-    scores: dict[str, float] = field(default_factory=dict)
-    weights: dict[str, Any] = field(default_factory=dict)
-
-
 def steps_of(rows: int, request: FinetuneRequest) -> int:
     """How many steps the optimiser makes in all epochs over so many rows."""
     batches = math.ceil(rows / request.batch_size)
@@ -104,7 +87,7 @@ def train_cell(
     Raises DivergedError at the first loss that is not finite, and where the validation loss never
     fell below ``DIVERGED`` times the untrained model's.
     """
-    course = _Course(tell=tell, patience=request.patience)
+    course = Course(tell=tell, patience=request.patience)
     started = time.monotonic()
     with quiet(), seeded(plan.seed), tempfile.TemporaryDirectory() as scratch:
         trainer = _trainer(model, data, plan, request, course, scratch)
@@ -116,7 +99,7 @@ def train_cell(
             f"{course.lowest_loss:.4g} afterwards",
             plan.steps,
         )
-    _restore(model, course.weights)
+    restore(model, course.weights)
     return Trained(
         step=course.best_step,
         tokens=course.best_tokens,
@@ -171,7 +154,7 @@ def _trainer(
     data: Data,
     plan: Plan,
     request: FinetuneRequest,
-    course: _Course,
+    course: Course,
     scratch: str,
 ) -> Any:
     from transformers import Trainer
@@ -206,7 +189,7 @@ def _trainer(
         ),
         preprocess_logits_for_metrics=_most_probable,
         compute_loss_func=_weighted_loss(data) if request.class_weights else None,
-        callbacks=[_watch(model, plan, course)],
+        callbacks=[watch(model, plan.kind, plan.steps, course)],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -291,64 +274,3 @@ def _weighted_loss(data: Data) -> Callable[..., Any]:
         )
 
     return loss
-
-
-def _watch(model: Any, plan: Plan, course: _Course) -> Any:
-    """The callback that keeps the best weights, stops early and plans AdaLoRA's ranks."""
-    from transformers import TrainerCallback
-
-    measure = MEASURES[plan.kind]
-
-    class Watch(TrainerCallback):  # type: ignore[misc]
-        def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            allocate = getattr(getattr(model, "base_model", None), "update_and_allocate", None)
-            if allocate is not None:
-                allocate(state.global_step)
-
-        def on_evaluate(
-            self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
-        ) -> None:
-            if state.global_step == 0:  # the untrained model
-                return
-            scores = _scores(metrics or {})
-            loss = scores.get("loss", math.nan)
-            rank = measure.rank(scores)
-            better = course.best is None or rank > course.best
-            # A score may stand still for long, at no entity found, while the loss still falls.
-            course.waited = 0 if better or loss < course.lowest_loss else course.waited + 1
-            if better:
-                course.best = rank
-                _keep(model, scores, state.global_step, course)
-            if loss < course.lowest_loss:
-                course.lowest_loss = loss
-            control.should_training_stop = 0 < course.patience <= course.waited
-            shown = f"{measure.name} {scores.get(measure.name, math.nan):.4g}"
-            course.tell(f"epoch {state.epoch:.0f}, step {state.global_step}/{plan.steps}: {shown}")
-
-    return Watch()
-
-
-def _scores(found: Mapping[str, Any]) -> dict[str, float]:
-    """The scores among what ``Trainer`` reports, which are timings besides."""
-    named = ("loss", "entity_f1", "macro_f1", "acc")
-    return {key: float(found[f"eval_{key}"]) for key in named if f"eval_{key}" in found}
-
-
-def _keep(model: Any, scores: dict[str, float], step: int, course: _Course) -> None:
-    course.best_step = step
-    course.best_tokens, course.best_samples = course.tokens, course.samples
-    course.scores = scores
-    course.weights = {
-        name: weight.detach().to("cpu", copy=True)
-        for name, weight in model.named_parameters()
-        if weight.requires_grad
-    }
-
-
-def _restore(model: Any, weights: Mapping[str, Any]) -> None:
-    import torch
-
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if name in weights:
-                weight.copy_(weights[name])
