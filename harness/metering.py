@@ -44,7 +44,7 @@ class Meter:
             requests=self._requests,
             seconds=max(0.0, time.monotonic() - self._started - (loading or 0.0)),
             load_seconds=loading,
-            first_answer_seconds=self._first,
+            first_answer_seconds=max(0.0, (self._first or 0.0) - (loading or 0.0)),
             prompt_tokens=self._prompt_tokens,
             tokens=self._tokens,
             peak_host_bytes=_peak_host_bytes(),

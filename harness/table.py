@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tabulate import tabulate
 
 from harness.metrics.reports import Report
 from harness.scaling import TOTAL, CellFit
-from harness.types import CellRecord, Counts, Metric, RunRecord, Score
+from harness.types import CellRecord, Counts, Efficiency, Metric, RunRecord, Score
 from harness.wording import MISSING, count, short, short_names
 
 SIZE_SOURCES = {
@@ -20,6 +20,18 @@ SIZE_SOURCES = {
     "unknown": "unknown",
 }
 ARROWS = {True: "↑", False: "↓"}
+EFFICIENCY: Mapping[str, tuple[str, Callable[[Efficiency], float | None]]] = {
+    "load s": ("{:.2f}", lambda e: e.load_seconds),
+    "answers s": ("{:.2f}", lambda e: e.seconds),
+    "first s": ("{:.2f}", lambda e: e.first_answer_seconds),
+    "prompt tokens/s": ("{:,.0f}", lambda e: _rate(e.prompt_tokens, e.seconds)),
+    "tokens/s": ("{:,.0f}", lambda e: _rate(e.tokens, e.seconds)),
+    "peak host MB": ("{:,.0f}", lambda e: _rate(e.peak_host_bytes, 1e6)),
+    "peak device MB": ("{:,.0f}", lambda e: _rate(e.peak_device_bytes, 1e6)),
+    "energy J": ("{:,.0f}", lambda e: e.energy_joules),
+    "cost": ("{:.4g}", lambda e: e.cost),
+}
+"""Columns of the efficiency table: how each is written, and where it comes from."""
 
 
 def run_tables(run: RunRecord, fits: Sequence[CellFit]) -> str:
@@ -103,34 +115,26 @@ def fit_table(fits: Sequence[CellFit], tasks: Mapping[str, str]) -> str:
 
 
 def efficiency_table(records: Sequence[CellRecord]) -> str:
-    """What every cell's answers cost, where they were asked rather than found in the store."""
+    """Quality beside cost of every cell whose answers were asked rather than found in the store.
+
+    The headline metric, then times, rates, memory, energy and money; what is known of no cell has
+    no column.
+    """
     names = short_names(record.model.name for record in records)
     tasks = short_names(record.task for record in records)
-    header = ["model", "task", "asked", "load s", "answers s", "first s"]
-    header += ["prompt tokens/s", "tokens/s", "peak host MB", "peak device MB", "energy J"]
-    rows = []
-    for record in sorted(records, key=_size):
-        spent = record.efficiency
-        if spent is None:
-            continue
-        rows.append(
-            [
-                names[record.model.name],
-                tasks[record.task],
-                spent.requests,
-                _amount(spent.load_seconds, "{:.2f}"),
-                _amount(spent.seconds, "{:.2f}"),
-                _amount(spent.first_answer_seconds, "{:.2f}"),
-                _amount(_rate(spent.prompt_tokens, spent.seconds), "{:,.0f}"),
-                _amount(_rate(spent.tokens, spent.seconds), "{:,.0f}"),
-                _amount(_rate(spent.peak_host_bytes, 1e6), "{:,.0f}"),
-                _amount(_rate(spent.peak_device_bytes, 1e6), "{:,.0f}"),
-                _amount(spent.energy_joules, "{:,.0f}"),
-            ]
-        )
-    if not rows:
+    ordered = [record for record in sorted(records, key=_size) if record.efficiency is not None]
+    if not ordered:
         return "Efficiency: every answer came from the store; nothing was measured."
-    return f"Efficiency\n{_grid(rows, header, left=(0, 1))}"
+    columns = {"model": [names[r.model.name] for r in ordered]}
+    columns |= {"task": [tasks[r.task] for r in ordered]}
+    columns |= {"asked": [str(r.efficiency.requests) for r in ordered if r.efficiency]}
+    columns |= {"score": [_headline(r) for r in ordered]}
+    for title, (form, read) in EFFICIENCY.items():
+        values = [read(record.efficiency) for record in ordered if record.efficiency]
+        if any(value is not None for value in values):
+            columns[title] = [_amount(value, form) for value in values]
+    rows = list(zip(*columns.values(), strict=True))
+    return f"Efficiency\n{_grid(rows, list(columns), left=(0, 1))}"
 
 
 def report_table(report: Report, what: str) -> str:
@@ -213,6 +217,13 @@ def _remarks(record: CellRecord) -> str:
 
 def _rate(amount: float | None, seconds: float) -> float | None:
     return None if amount is None or seconds <= 0 else amount / seconds
+
+
+def _headline(record: CellRecord) -> str:
+    if not record.scores:
+        return MISSING
+    score = record.scores[0]
+    return f"{score.metric.name} {value_text(score.metric, score.value)}"
 
 
 def _amount(value: float | None, form: str) -> str:

@@ -16,6 +16,7 @@ The modules, in the order in which they build on each other:
 ``batching``    which rows are computed together
 ``scoring``     log-likelihoods
 ``generation``  greedy continuation
+``spending``    load time, peak memory and energy of a loaded model
 ``threads``     how many threads a model is worth
 ``model``       the adapter that puts them behind :class:`harness.types.Model`
 

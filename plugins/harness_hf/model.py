@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +10,7 @@ from harness_hf.batching import free_memory
 from harness_hf.described import Described
 from harness_hf.loading import load, load_tokenizer
 from harness_hf.prompts import CausalPrompts, SourcePrompts, language_prompts, sent
+from harness_hf.spending import Spending
 from harness_hf.threads import threads_for
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ class HFModel:
     def __init__(self, options: Options) -> None:
         """Remember the settings; no file is read yet."""
         self._described = Described(options)
-        self._load_seconds: float | None = None
 
     @property
     def info(self) -> ModelInfo:
@@ -67,33 +66,13 @@ class HFModel:
 
     @property
     def usage(self) -> Usage:
-        """Seconds to load the weights and settle how to compute; the device's peak memory."""
-        return Usage(
-            load_seconds=self._load_seconds,
-            peak_device_bytes=self._peak_device_bytes(),
-            device=self._device_name() if "_engine" in self.__dict__ else None,
-        )
+        """Seconds to load the weights and settle how to compute; the device's memory and energy."""
+        return self._spending.usage() if "_spending" in self.__dict__ else Usage()
 
     def close(self) -> None:
         """Let go of the weights and give the device's memory back."""
         if self.__dict__.pop("_engine", None) is not None:
             free_memory()
-
-    def _device_name(self) -> str:
-        """The device, a GPU by its product name."""
-        device = self._described.device
-        if not device.startswith("cuda"):
-            return device
-        import torch
-
-        return str(torch.cuda.get_device_name(device))
-
-    def _peak_device_bytes(self) -> int | None:
-        if "_engine" not in self.__dict__ or not self._described.device.startswith("cuda"):
-            return None
-        import torch
-
-        return int(torch.cuda.max_memory_allocated(self._described.device))
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -101,10 +80,12 @@ class HFModel:
 
     @cached_property
     def _engine(self) -> Engine:
-        started = time.monotonic()
-        engine = _engine(self._described, load(self._described))
-        self._load_seconds = time.monotonic() - started
-        return engine
+        with self._spending.loading():
+            return _engine(self._described, load(self._described))
+
+    @cached_property
+    def _spending(self) -> Spending:
+        return Spending(self._described.device)
 
 
 def _engine(described: Described, loaded: Loaded) -> Engine:
