@@ -478,8 +478,8 @@ class Usage:
 class Efficiency:
     """What the answers of a cell cost; only requests that were really asked count.
 
-    ``seconds`` is wall time from the first request to the last answer without loading,
-    ``first_answer_seconds`` until the first answer; ``tokens`` were generated or scored;
+    ``seconds`` is wall time from the first request to the last answer, ``first_answer_seconds`` to
+    the first one, both without loading; ``tokens`` were generated or scored;
     ``peak_host_bytes`` is the process's high-water mark so far.
     """
 
