@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from harness.laws.bound import Law
+from harness.laws.curves import bnsl
 from harness.laws.estimate import Data, PointFit, fit_point
 from harness.laws.forecast import inverse_link
 from harness.laws.joint import KAPLAN
 from harness.laws.losses import parse_loss
 from harness.laws.resample import Plan, bootstrap
 from harness.laws.scorelaws import LOSS_EXPONENTIAL
-from harness.laws.sums import CHINCHILLA, OVERTRAINED
+from harness.laws.sums import CHINCHILLA, OVERTRAINED, POWER
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -82,8 +84,9 @@ def loss_to_loss(shared: Path) -> list[tuple[Law, Data, dict[str, str]]]:
 
 
 def test_loss_to_loss_objectives_are_at_or_below_the_published(shared: Path) -> None:
-    """A ninth of the 92 published fits here, every one in bench/laws_speed.py."""
-    for law, data, row in loss_to_loss(shared)[::9]:
+    cases = loss_to_loss(shared)
+    assert len(cases) == 92
+    for law, data, row in cases:
         a, b, e, alpha, beta = (float(row[k]) for k in ("A", "B", "E", "alpha", "beta"))
         n, d = data.variables["N"], data.variables["D"]
         if law is KAPLAN:
@@ -195,3 +198,80 @@ def test_gadre_errors_of_the_large_runs_through_their_losses(
     loss = predicted(loss_fit, N=float(run["N"]), D=float(run["D"]))
     value = predicted(fit, L=loss)
     assert 100 * abs(value - error(run)) / error(run) == pytest.approx(published, abs=1e-3)
+
+
+# --- OpenCLIP: zero-shot error against compute ---------------------------------------------------
+
+
+def test_openclips_line_and_its_mean_absolute_error() -> None:
+    """Cherti et al. 2022: the least error of each of five bins of log compute, at their centres."""
+    golden = json.loads((Path(__file__).parent / "golden/openclip.json").read_text())
+    runs = golden["runs"]
+    compute, error = column(runs, "compute"), 1 - column(runs, "accuracy")
+    logs = np.log10(compute)
+    edges = np.linspace(logs.min(), logs.max() + 0.1, 6)
+    bins = np.digitize(logs, edges) - 1
+    centres = 10 ** ((edges[1:] + edges[:-1]) / 2)
+    least = np.array([error[bins == i].min() for i in range(5)])
+    data = Data(variables={"N": centres}, y=least, weights=np.ones(5))
+    fit = fit_point(POWER, data, parse_loss("log-mse"))
+    assert fit.parameters["alpha"] == pytest.approx(0.11, abs=0.005)
+    missed = []
+    for kind in {(run["arch"], run["samples"]) for run in runs}:
+        same = [run for run in runs if (run["arch"], run["samples"]) == kind]
+        at = golden["gmacs"][kind[0]] * golden["samples_seen"][kind[1]]
+        missed.append(100 * abs(predicted(fit, N=at) - min(1 - run["accuracy"] for run in same)))
+    assert np.mean(missed) == pytest.approx(golden["mean_absolute_error"], rel=1e-12)
+
+
+# --- embeddings counted or not, Kaplan's constants, a broken law ---------------------------------
+
+
+@pytest.mark.parametrize(("size", "published"), [("N", 0.76), ("N_no_emb", 0.92)])
+def test_counting_embeddings_moves_the_compute_optimal_exponent(
+    shared: Path, size: str, published: float
+) -> None:
+    """Li et al. 2025: a = beta/(alpha + beta) from .76 to .92, with E driven to its bound."""
+    runs = rows(shared / "scaling/misfitting/final_checkpoints.csv")
+    data = Data(
+        variables={"N": column(runs, size), "D": column(runs, "D")},
+        y=column(runs, "loss"),
+        weights=np.ones(261),
+    )
+    fit = fit_point(CHINCHILLA, data, parse_loss("huber:1e-3"))
+    alpha, beta = fit.parameters["alpha"], fit.parameters["beta"]
+    assert beta / (alpha + beta) == pytest.approx(published, abs=0.005)
+    assert fit.certificate.active == (("E",) if size == "N_no_emb" else ())
+
+
+def test_kaplans_constants_come_back_from_their_own_surface() -> None:
+    """Kaplan et al. 2020, table 2: without a floor, eq. 1.5."""
+    n, d = (
+        grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e10, 8), np.geomspace(1e8, 1e11, 7))
+    )
+    loss = ((6.4e13 / n) ** (0.076 / 0.103) + 1.8e13 / d) ** 0.103
+    data = Data(variables={"N": n, "D": d}, y=loss, weights=np.ones(n.size))
+    found = fit_point(KAPLAN, data, parse_loss("log-mse")).parameters
+    assert found.pop("E") == pytest.approx(0, abs=1e-9)
+    assert found == pytest.approx(
+        {"A": 6.4e13, "B": 1.8e13, "alpha": 0.076, "beta": 0.103}, rel=1e-9
+    )
+
+
+def test_a_broken_law_as_sharp_as_that_of_four_digit_addition(shared: Path) -> None:
+    """Caballero et al. 2023: at or below their script's error on the points fitted, and as good
+    as the optimum in log error beyond them."""
+    case = json.loads((shared / "scaling/synthetic/cases.json").read_text())["bnsl_4digit"]
+    x, y, kept = np.array(case["x"], dtype=float), np.array(case["y"]), case["n_train"]
+    data = Data(variables={"N": x[:kept]}, y=y[:kept], weights=np.ones(kept))
+    fit = fit_point(bnsl(1), data, parse_loss("log-mse"))
+    error = float(np.sqrt(np.mean(fit.residuals**2)))
+    assert error <= case["recipe_result"]["rmsle_train"]
+    assert error == pytest.approx(case["own_loglsq"]["rmsle_train"], rel=1e-5)
+    beyond = [
+        np.log(predicted(fit, N=at) / value) for at, value in zip(x[kept:], y[kept:], strict=True)
+    ]
+    assert np.sqrt(np.mean(np.square(beyond))) == pytest.approx(
+        case["own_loglsq"]["rmsle_extrap"], rel=1e-4
+    )
+    assert fit.parameters["d1"] == pytest.approx(case["recipe_result"]["d1"], rel=1e-3)
