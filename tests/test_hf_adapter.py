@@ -21,6 +21,10 @@ from hf_tiny import write_checkpoint, write_model, write_tokenizer  # noqa: E402
 from test_hf_models import ask, model_at  # noqa: E402
 
 import harness_hf  # noqa: E402
+from harness_hf.checkpoint import Tensor  # noqa: E402
+from harness_hf.described import Described  # noqa: E402
+from harness_hf.memory import check_memory, free_bytes  # noqa: E402
+from harness_hf.options import read_options  # noqa: E402
 
 TEXT = "The keeper of the lighthouse wrote: 'No ship today, only fog.'"
 
@@ -258,6 +262,34 @@ def test_missing_and_surplus_tensors(copy: Path) -> None:
     edit_config(copy, num_hidden_layers=2, intermediate_size=50)
     with pytest.raises(DataError, match="shape"):
         ask(model_at(copy), [Generate(prompt="a", max_tokens=1)])
+
+
+def test_more_tokens_than_the_model_can_read(made: Path) -> None:
+    with pytest.raises(UsageError, match=r"max_length=65 is more than the 64 tokens that .* can"):
+        _ = model_at(made, max_length="65").info
+    assert model_at(made, max_length="64").info.context_length == 64
+
+
+def test_weights_that_cannot_fit_are_refused_with_the_numbers(made: Path) -> None:
+    described = Described(read_options("hf", ModelSettings(argument=str(made), device="cpu")))
+    check_memory(described)
+    huge = Tensor(name="x", dtype="F32", shape=(10**12, 10), file=made)
+    described.__dict__["tensors"] = (huge,)  # what the header of such a checkpoint would say
+    with pytest.raises(ModelError, match=r"take 40,000\.0 GB in float32 .* and cpu has [\d,.]+ GB"):
+        check_memory(described)
+    fits = free_bytes("cpu")
+    assert fits is None or 10**6 < fits < 10**14
+
+
+def test_a_smaller_type_is_proposed_where_it_fits(made: Path) -> None:
+    free = free_bytes("cpu")
+    if free is None:
+        pytest.skip("this system does not say how much memory is free")
+    described = Described(read_options("hf", ModelSettings(argument=str(made), device="cpu")))
+    shape = (free * 3 // 10,)  # 1.2 times what is free in float32, 0.6 times in bfloat16
+    described.__dict__["tensors"] = (Tensor(name="x", dtype="F32", shape=shape, file=made),)
+    with pytest.raises(ModelError, match="Use dtype=bfloat16"):
+        check_memory(described)
 
 
 def test_unknown_architecture(copy: Path) -> None:
