@@ -174,3 +174,12 @@ def test_webnlg_outputs_score_as_sacrebleu_says(shared: Path) -> None:
         assert scorer.metric.signature in [metric.signature for metric in task.metrics]
         stats = [scorer.stats(pair.source, list(pair.references)) for pair in pairs]
         assert metrics.value(scorer.metric, stats) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_a_text_too_long_to_summarise_loses_its_middle(tmp_path: Path) -> None:
+    (tmp_path / "a.src").write_text("One. Two.\n")
+    (tmp_path / "a.ref").write_text("One.\n")
+    options = {"src": str(tmp_path / "a.src"), "ref": str(tmp_path / "a.ref")}
+    spec = next(spec for spec in harness_tasks() if spec.name == "summarization")
+    (sample,) = spec.build(TaskSettings(options=options)).samples()
+    assert [one.cut for one in sample.requests if isinstance(one, Generate)] == ["middle"]

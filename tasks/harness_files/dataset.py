@@ -15,7 +15,7 @@ from harness_files.tasks import AnswerTask, Part
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
-    from harness.types import JSON
+    from harness.types import JSON, Cut
 
 ONE_FILE = (
     Option(name="data", help="the data set's file, plain or gzip; the same as NAME:FILE"),
@@ -45,7 +45,8 @@ class DataSet:
 
     ``read`` turns a path into items and raises DataError. ``clean`` turns a model's text into what
     is scored, None where it is no answer. ``introduction`` is put before all prompts, once.
-    ``parts`` are further scores of some items only.
+    ``parts`` are further scores of some items only. ``cut`` says which part of a prompt longer than
+    a model's context is lost.
     """
 
     name: str
@@ -58,6 +59,7 @@ class DataSet:
     parts: Callable[[Sequence[Item]], Sequence[Part]] = lambda items: ()
     max_tokens: int = 64
     stop: tuple[str, ...] = ("\n",)
+    cut: Cut = "start"
 
     def spec(self) -> TaskSpec:
         """The task as a plugin declares it; nothing is read before it is built."""
@@ -88,7 +90,7 @@ class DataSet:
             introduction=self.introduction(items),
         )
         return AnswerTask(
-            items=ask(items, shots, max_tokens=self.max_tokens, stop=self.stop),
+            items=ask(items, shots, max_tokens=self.max_tokens, stop=self.stop, cut=self.cut),
             answers={item.id: item.answer for item in items},
             scorers=self.scorers(),
             parts=self.parts(items),
@@ -97,7 +99,12 @@ class DataSet:
 
 
 def ask(
-    items: Iterable[Item], shots: FewShot, *, max_tokens: int, stop: tuple[str, ...]
+    items: Iterable[Item],
+    shots: FewShot,
+    *,
+    max_tokens: int,
+    stop: tuple[str, ...],
+    cut: Cut = "start",
 ) -> tuple[Sample, ...]:
     """Samples of one generate request each, with their worked examples before them."""
     return tuple(
@@ -105,7 +112,10 @@ def ask(
             id=item.id,
             requests=(
                 Generate(
-                    prompt=shots.prompt(item.id, item.question), max_tokens=max_tokens, stop=stop
+                    prompt=shots.prompt(item.id, item.question),
+                    max_tokens=max_tokens,
+                    stop=stop,
+                    cut=cut,
                 ),
             ),
             reference=item.reference,

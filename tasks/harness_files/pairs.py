@@ -15,7 +15,7 @@ from harness_files.tasks import AnswerTask
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
-    from harness.types import TaskSettings
+    from harness.types import Cut, TaskSettings
 
 MAX_REFERENCES = 4
 
@@ -82,7 +82,8 @@ class PairTask:
     """How a task of line-aligned files asks and scores.
 
     ``item`` turns a pair into a question; ``scorers`` is told how many references every sample
-    has, None where they differ.
+    has, None where they differ. ``cut`` says which part of a prompt longer than a model's context
+    is lost.
     """
 
     name: str
@@ -91,6 +92,7 @@ class PairTask:
     max_tokens: int
     stop: tuple[str, ...] = ("\n",)
     clean: Callable[[str], str | None] = str.strip
+    cut: Cut = "start"
 
     def build(self, settings: TaskSettings) -> AnswerTask:
         """Read the files that the settings name, and put every line into a prompt."""
@@ -102,7 +104,7 @@ class PairTask:
         )
         counts = {len(pair.references) for pair in pairs}
         return AnswerTask(
-            items=ask(items, shots, max_tokens=self.max_tokens, stop=self.stop),
+            items=ask(items, shots, max_tokens=self.max_tokens, stop=self.stop, cut=self.cut),
             answers={item.id: item.answer for item in items},
             scorers=self.scorers(counts.pop() if len(counts) == 1 else None),
             read=self.clean,

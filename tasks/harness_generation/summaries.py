@@ -1,7 +1,8 @@
 """Summaries of dialogues and articles, asked for with ``TL;DR:``.
 
 The prompt is GPT-2's (Radford et al. 2019): the text, and ``TL;DR:`` on a line of its own. ROUGE
-with stemming, as published results for these sets have it.
+with stemming, as published results for these sets have it. What is too long for a model loses its
+middle: summaries follow a text's beginning, and ``TL;DR:`` must stay.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ DIALOGSUM = DataSet(
     read=_dialogsum,
     scorers=lambda: _scorers("rougeL", "rouge1", "rouge2"),
     max_tokens=128,
+    cut="middle",
 )
 
 _PAIRS = PairTask(
@@ -74,6 +76,7 @@ _PAIRS = PairTask(
     scorers=lambda count: _scorers("rougeLsum", "rougeL", "rouge1", "rouge2"),
     max_tokens=256,
     stop=("\n\n",),
+    cut="middle",
 )
 
 
