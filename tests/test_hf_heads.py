@@ -20,6 +20,7 @@ import harness_hf  # noqa: E402
 from harness.errors import DataError, UsageError  # noqa: E402
 from harness.plan import RunRequest, plan  # noqa: E402
 from harness.plugins import load_registry  # noqa: E402
+from harness.testing import check_model  # noqa: E402
 from harness.types import Classify, Generate, Model, ModelSettings, Tag  # noqa: E402
 from harness_hf.tagger import _owners, _spans  # noqa: E402
 
@@ -262,3 +263,14 @@ def test_a_task_without_a_set_of_labels_is_refused_before_anything_is_read() -> 
         plan(registry, request)
     cells = plan(registry, RunRequest(models=request.models, tasks=("sst2:y",))).cells
     assert cells[0].task.settings.kinds == {"classify"}
+
+
+@pytest.mark.parametrize("scheme", ["hf-tagger", "hf-classifier"])
+def test_heads_conform(tmp_path: Path, scheme: str) -> None:
+    if scheme == "hf-tagger":
+        tagger(tmp_path)
+    else:
+        classifier(tmp_path, ("No", "Yes"))
+    results = check_model(f"{scheme}:{tmp_path},device=cpu")
+    assert [result.line for result in results if result.status == "failed"] == []
+    assert len(results) > 8
