@@ -1,12 +1,17 @@
-"""Hugging Face checkpoints as models: ``hf:PATH-OR-HUB-ID[,option=value...]``.
+"""Hugging Face checkpoints as models: ``hf:``, ``hf-tagger:``, ``hf-classifier:`` and a path or id.
 
 The modules, in the order in which they build on each other:
 
 ``options``     what the command line says, checked
 ``checkpoint``  the files of a checkpoint: what they are, whether they are whole
 ``counts``      parameter counts, from headers alone
-``loading``     device, dtype, weights and tokenizer
+``work``        what a checkpoint can be asked for
 ``tokens``      text to token ids and back, boundaries, windows, stop strings
+``chat``        prompts in chat templates
+``described``   what a checkpoint says of itself, without its weights
+``memory``      whether weights fit, before they are loaded
+``loading``     device, dtype, weights and tokenizer
+``prompts``     requests as token ids, exactly as they are read
 ``logits``      logits of chosen positions, and what is read off them
 ``network``     the three calls that scoring and generation need of a causal model
 ``modules``     these by transformers' own modules
@@ -14,9 +19,16 @@ The modules, in the order in which they build on each other:
 ``lean``        the three calls with less overhead, for these
 ``probe``       which of the two a model can be run by, found out before use
 ``batching``    which rows are computed together
+``budget``      how much is computed at once
 ``scoring``     log-likelihoods
 ``generation``  greedy continuation
-``spending``    load time, peak memory and energy of a loaded model
+``answers``     from requests to jobs, from what was found to responses
+``engine``      the answers of a decoder
+``translator``  the answers of an encoder-decoder model
+``labels``      the labels of a classification head and a task's
+``heads``       forward passes of such heads
+``tagger``      a tag for each word
+``classifier``  how probable each label of a text is
 ``threads``     how many threads a model is worth
 ``model``       the adapter that puts them behind :class:`harness.types.Model`
 

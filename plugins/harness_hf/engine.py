@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness_hf.answers import answer_language
-from harness_hf.batching import CPU_ROWS, CPU_TOKENS
+from harness_hf.budget import budget_of
 from harness_hf.generation import Generator
+from harness_hf.lean import LeanNetwork
 from harness_hf.probe import choose_network
 from harness_hf.scoring import Scorer
 
@@ -29,6 +30,8 @@ class DecoderEngine:
         self.prompts = prompts
         self.codec = prompts.codec
         self.rows = rows
+        chunked = isinstance(self.network, LeanNetwork)
+        self.budget = budget_of(loaded, context=prompts.context, chunked=chunked)
         self.ends = end_tokens(loaded)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
@@ -36,11 +39,13 @@ class DecoderEngine:
         yield from answer_language(requests, self.prompts, self.ends, self._score, self._generate)
 
     def _score(self, jobs: Sequence[Scoring]) -> Iterator[tuple[int, Likelihood | None]]:
-        scorer = Scorer(self.network, rows=self.rows, tokens=CPU_TOKENS)
+        scorer = Scorer(self.network, rows=self.rows, tokens=self.budget.tokens)
         return scorer.run([job.windows for job in jobs])
 
     def _generate(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Continuation | None]]:
-        generator = Generator(self.network, self.codec, limit=self.rows or CPU_ROWS)
+        longest = max((len(job.prompt.ids) + job.most for job in jobs), default=1)
+        limit = self.rows or self.budget.rows(longest)
+        generator = Generator(self.network, self.codec, limit=limit)
         return generator.run(jobs)
 
 

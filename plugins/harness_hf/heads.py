@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness_hf.batching import CPU_TOKENS, batches, split_on_out_of_memory
+from harness_hf.batching import batches, split_on_out_of_memory
+from harness_hf.budget import budget_of
 from harness_hf.network import inference
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Head:
         pad = getattr(self.model.config.get_text_config(), "pad_token_id", None)
         self.pad = 0 if pad is None else int(pad)
         self.rows = 1 if pad is None else rows
+        self.budget = budget_of(loaded, context=None, chunked=True)
 
     def run(self, rows: Sequence[Row]) -> Iterator[tuple[list[int], torch.Tensor | None]]:
         """Yield numbers of rows with their logits, which begin with the number's place.
@@ -50,7 +52,7 @@ class Head:
             with inference():
                 return self._forward([rows[number] for number in part])
 
-        for batch in batches(order, width=width, rows=self.rows, tokens=CPU_TOKENS):
+        for batch in batches(order, width=width, rows=self.rows, tokens=self.budget.tokens):
             yield from split_on_out_of_memory(batch, compute)
 
     def _forward(self, rows: Sequence[Row]) -> torch.Tensor:

@@ -40,7 +40,9 @@ def free_bytes(device: str) -> int | None:
     if device.startswith("cuda"):
         import torch
 
-        return int(torch.cuda.mem_get_info(device)[0])
+        # blocks that torch keeps for itself between uses are free, too
+        spare = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + spare)
     if device != "cpu":
         return None
     found = [n for n in (_host_bytes(), _cgroup_bytes()) if n is not None]

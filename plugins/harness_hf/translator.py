@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness_hf.answers import answer_language
-from harness_hf.batching import CPU_ROWS, CPU_TOKENS, batches, split_on_out_of_memory
+from harness_hf.batching import batches, split_on_out_of_memory
+from harness_hf.budget import budget_of
 from harness_hf.engine import end_tokens
 from harness_hf.logits import Logits
 from harness_hf.network import inference
@@ -114,6 +115,7 @@ class TranslatorEngine:
         self.prompts = prompts
         self.rows = rows
         self.ends = end_tokens(loaded)
+        self.budget = budget_of(loaded, context=prompts.context, chunked=False)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Yield ``(number, response)`` for every request, likelihoods first."""
@@ -131,7 +133,7 @@ class TranslatorEngine:
             with inference():
                 return self._likelihoods(part)
 
-        for batch in batches(whole, width=_width, rows=self.rows, tokens=CPU_TOKENS):
+        for batch in batches(whole, width=_width, rows=self.rows, tokens=self.budget.tokens):
             for part, found in split_on_out_of_memory(batch, compute):
                 numbers = dict.fromkeys(n for one in part for n, _ in one.windows)
                 yield from ((n, None if found is None else found[n]) for n in numbers)
@@ -169,7 +171,7 @@ class TranslatorEngine:
             with inference():
                 return self._continue([_Row(number=n, job=jobs[n], ids=[]) for n in part])
 
-        limit = self.rows or CPU_ROWS
+        limit = self.rows or self.budget.rows(max(map(width, order), default=1))
         for batch in batches(order, width=width, rows=limit, tokens=0):
             for part, found in split_on_out_of_memory(batch, compute):
                 yield from ((n, None if found is None else found[n]) for n in part)

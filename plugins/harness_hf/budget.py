@@ -1,0 +1,92 @@
+"""How much is computed at once: on a GPU by the memory that is left, on a CPU by what pays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness_hf.batching import CPU_ROWS, CPU_TOKENS
+from harness_hf.memory import free_bytes
+
+if TYPE_CHECKING:
+    from harness_hf.loading import Loaded
+
+SHARE = 0.5
+"""Of the free memory; the rest is for what is not estimated here, and for fragmentation."""
+MOST_TOKENS = 65_536
+MOST_ROWS = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Bytes that a token takes: ``kept`` as key and value in all layers, ``passing`` while its
+    layer is computed, ``logits`` where it is scored."""
+
+    kept: int
+    passing: int
+    logits: int
+
+    @classmethod
+    def of(cls, config: Any, *, size: int, chunked: bool) -> Costs | None:
+        """Estimated from a model's configuration, for numbers of ``size`` bytes.
+
+        ``chunked``: logits are never held for all positions. ``None`` where the configuration
+        does not say what is needed.
+        """
+        config = config.get_text_config()
+        hidden, layers = _number(config, "hidden_size"), _number(config, "num_hidden_layers")
+        heads = _number(config, "num_attention_heads")
+        if not (hidden and layers and heads):
+            return None
+        groups = _number(config, "num_key_value_heads") or heads
+        wide = _number(config, "intermediate_size") or 4 * hidden
+        width = _number(config, "head_dim") or hidden // heads
+        # float32 logits, their exponentials and a copy, beside the model's own
+        logits = 0 if chunked else (_number(config, "vocab_size") or 0) * (size + 12)
+        return cls(
+            kept=2 * layers * groups * width * size,
+            # the stream, its norm, queries, keys, values, attention's output; gate, up and product
+            passing=(8 * hidden + 3 * wide) * size,
+            logits=logits,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """``tokens`` bound rows times width of a batch; ``slots``, where there is a bound, the tokens
+    that all rows of a generation hold together."""
+
+    tokens: int = CPU_TOKENS
+    slots: int | None = None
+
+    @classmethod
+    def within(cls, free: int, costs: Costs, *, context: int | None) -> Budget:
+        """What ``free`` bytes hold; a text of ``context`` tokens brings masks of that width."""
+        usable = int(free * SHARE)
+        masks = 3 * (context or 0)
+        each = costs.kept + costs.passing + costs.logits + masks
+        tokens = min(MOST_TOKENS, max(CPU_TOKENS, usable // each))
+        return cls(tokens=tokens, slots=usable // max(1, costs.kept))
+
+    def rows(self, longest: int) -> int:
+        """How many texts of up to ``longest`` tokens are continued at a time."""
+        if self.slots is None:
+            return CPU_ROWS
+        return max(1, min(MOST_ROWS, self.slots // max(1, longest)))
+
+
+def budget_of(loaded: Loaded, *, context: int | None, chunked: bool) -> Budget:
+    """The budget of a loaded model on its device."""
+    if loaded.device.type != "cuda":
+        return Budget()
+    size = loaded.model.dtype.itemsize
+    costs = Costs.of(loaded.model.config, size=size, chunked=chunked)
+    free = free_bytes(str(loaded.device))
+    if costs is None or free is None:
+        return Budget()
+    return Budget.within(free, costs, context=context)
+
+
+def _number(config: Any, name: str) -> int | None:
+    value = getattr(config, name, None)
+    return value if isinstance(value, int) and value > 0 else None

@@ -1,0 +1,59 @@
+"""How much is computed at once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+from hf_tiny import ARCHITECTURES  # noqa: E402
+
+from harness_hf.batching import CPU_ROWS, CPU_TOKENS  # noqa: E402
+from harness_hf.budget import MOST_ROWS, MOST_TOKENS, SHARE, Budget, Costs  # noqa: E402
+
+COSTS = st.builds(
+    Costs, kept=st.integers(1, 10**6), passing=st.integers(1, 10**6), logits=st.integers(0, 10**6)
+)
+
+
+@given(free=st.integers(0, 10**11), costs=COSTS, context=st.none() | st.integers(1, 10**5))
+def test_a_batch_stays_within_its_share_but_for_the_least(
+    free: int, costs: Costs, context: int | None
+) -> None:
+    budget = Budget.within(free, costs, context=context)
+    each = costs.kept + costs.passing + costs.logits
+    assert CPU_TOKENS <= budget.tokens <= MOST_TOKENS
+    assert budget.tokens == CPU_TOKENS or budget.tokens * each <= free * SHARE
+    for longest in (1, 100, 10**6):
+        rows = budget.rows(longest)
+        assert 1 <= rows <= MOST_ROWS
+        assert rows == 1 or rows * longest * costs.kept <= free * SHARE
+
+
+def test_a_cpu_has_fixed_bounds() -> None:
+    budget = Budget()
+    assert (budget.tokens, budget.rows(10**6)) == (CPU_TOKENS, CPU_ROWS)
+
+
+@pytest.mark.parametrize("architecture", sorted(set(ARCHITECTURES) - {"mamba"}))
+def test_keys_and_values_are_counted_as_they_are_kept(architecture: str) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    kind, settings = ARCHITECTURES[architecture]
+    config = AutoConfig.for_model(kind, **settings)
+    costs = Costs.of(config, size=4, chunked=True)
+    assert costs is not None
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        cache = model(torch.zeros((1, 5), dtype=torch.long), use_cache=True).past_key_values
+    held = sum(part.nbytes for layer in cache.layers for part in (layer.keys, layer.values))
+    assert held == 5 * costs.kept
+    whole = Costs.of(config, size=2, chunked=False)
+    assert whole is not None and whole.logits == config.vocab_size * 14
+
+
+def test_a_configuration_that_does_not_say_gives_no_estimate() -> None:
+    from transformers import MambaConfig
+
+    assert Costs.of(MambaConfig(), size=2, chunked=True) is None
