@@ -91,24 +91,31 @@ def isoflop_text(estimate: IsoFlop | None, warning: str, compute: float) -> str:
 
 
 def ranking_table(title: str, ranking: Ranking, average: Sequence[Prediction] = ()) -> str:
-    """How `auto` ranked the laws, and what those within reach of the best foretell together."""
+    """How `auto` ranked the laws, and what they foretell together, each by its weight."""
     rows = [
         [
             score.law,
+            "by size" if score.by_size else "alike",
             _digits(score.held_out),
-            _digits(score.behind),
+            _digits(score.distance),
             _digits(score.aicc),
             score.origins,
             f"{score.weight:.2f}",
         ]
         for score in ranking.laws
     ]
-    header = ["law", "held-out RMSLE", "s.e. behind", "AICc", "origins", "weight in the average"]
-    table = tabulate(rows, headers=header, disable_numparse=True)
-    foretold = [
-        f"Average over the laws within reach at {where(p)}: {prediction_text(p)}" for p in average
+    header = [
+        "law",
+        "points count",
+        "held-out RMSLE",
+        "from the average",
+        "AICc",
+        "origins",
+        "weight in the average",
     ]
-    return "\n".join([f"{title}: laws ranked by the largest sizes, held out", table, *foretold])
+    table = tabulate(rows, headers=header, disable_numparse=True)
+    foretold = [f"Average over laws at {where(p)}: {prediction_text(p)}" for p in average]
+    return "\n".join([f"{title}: laws judged by the largest sizes, held out", table, *foretold])
 
 
 def _digits(value: float) -> str:

@@ -18,6 +18,14 @@ Array = NDArray[np.float64]
 Named = Mapping[str, Jet]
 
 
+def _regress(x: Array, y: Array, weights: Array) -> tuple[Array, Array]:
+    """Slopes and levels (R,) of weighted straight lines through ``y`` (R, n) at ``x`` (n,)."""
+    share = weights / weights.sum()
+    middle = share @ x
+    slope = (y @ (share * (x - middle))) / (share @ (x - middle) ** 2)
+    return slope, y @ share - slope * middle
+
+
 # --- P ∝ N and P = a + b·log N --------------------------------------------------------------------
 
 
@@ -121,8 +129,10 @@ def _logit_root(goal: Array, k: Array) -> Array:
     """The root v of v + (k − 1)·softplus(v) = goal, which is monotone and bent one way only."""
     v = np.where(goal < 0, goal, goal / np.maximum(k, 1e-3))
     for _ in range(60):
-        share = 0.5 * (1 + np.tanh(0.5 * v))
-        step = (v + (k - 1.0) * np.logaddexp(0.0, v) - goal) / (1.0 + (k - 1.0) * share)
+        tail = np.exp(-np.abs(v))
+        share = np.where(v >= 0, 1.0, tail) / (1.0 + tail)
+        softplus = np.maximum(v, 0.0) + np.log1p(tail)
+        step = (v + (k - 1.0) * softplus - goal) / (1.0 + (k - 1.0) * share)
         v = v - np.clip(step, -20.0, 20.0)
         if not (np.abs(step) > 1e-13 * (1.0 + np.abs(v))).any():
             break
@@ -131,18 +141,16 @@ def _logit_root(goal: Array, k: Array) -> Array:
 
 def _m4_starts(x: Variables, y: Array, weights: Array) -> Array:
     """E and E0 around the data and k on a grid; A and alpha by regression."""
-    logs, root = np.log(x["N"]), np.sqrt(weights)
-    starts, misfits = [], []
-    lows = [1e-4, 0.3, 0.6, 0.8, 0.9, 0.97, 0.995]
-    for low, high, k in every(lows, (1.005, 1.05, 1.3, 3.0), (0.1, 0.4, 1.0, 2.0)):
-        floor, top = low * y.min(), high * y.max()
-        target = np.log(y - floor) - k * np.log(top - y)
-        slope, level = np.polyfit(logs, target, 1, w=root)
-        left = target - level - slope * logs
-        sensitive = 1.0 / ((1.0 / (y - floor) + k / (top - y)) * y)
-        starts.append([np.exp(level), floor, top, max(-slope, 1e-2), k])
-        misfits.append(float((weights * (left * sensitive) ** 2).sum()))
-    return np.array(starts)[np.argsort(misfits, kind="stable")[:10]]
+    lows = (1e-4, 0.3, 0.6, 0.8, 0.9, 0.97, 0.995)
+    grid = np.array(list(every(lows, (1.005, 1.05, 1.3, 3.0), (0.1, 0.4, 1.0, 2.0))))
+    floor, top, k = (grid * [y.min(), y.max(), 1.0]).T[:, :, None]
+    target = np.log(y - floor) - k * np.log(top - y)
+    slope, level = _regress(np.log(x["N"]), target, weights)
+    left = target - level[:, None] - slope[:, None] * np.log(x["N"])
+    sensitive = 1.0 / ((1.0 / (y - floor) + k / (top - y)) * y)
+    misfits = (weights * (left * sensitive) ** 2).sum(axis=1)
+    starts = [np.exp(level), floor[:, 0], top[:, 0], np.maximum(-slope, 1e-2), k[:, 0]]
+    return np.stack(starts, axis=1)[np.argsort(misfits, kind="stable")[:10]]
 
 
 M4 = JetLaw(
@@ -159,6 +167,49 @@ M4 = JetLaw(
     ),
     function=_m4,
     starts=_m4_starts,
+    exponent="alpha",
+)
+
+
+# --- a level, then a power law --------------------------------------------------------------------
+
+
+def _plateau(p: Named, x: Variables) -> Jet:
+    size = np.log(x["N"])
+    bend = jets.softplus((size - p["log d"]) / p["f"])
+    return jets.log(p["E"] + jets.exp(p["log B"] - p["alpha"] * p["f"] * bend))
+
+
+def _plateau_starts(x: Variables, y: Array, weights: Array) -> Array:
+    """alpha, and place and width of the bend, on a grid; E and B by least squares."""
+    size = np.log(x["N"])
+    places = (*np.quantile(size, np.linspace(0, 0.95, 7)), size.max() + 1.0)
+    grid = np.array(list(every((0.05, 0.15, 0.3, 0.6, 1.0, 2.0), places, (0.1, 0.4, 1.2, 2.5))))
+    alpha, d, f = (grid[:, i, None] for i in range(3))
+    branch = -alpha * f * np.logaddexp(0.0, (size - d) / f)
+    columns = np.stack([1.0 / y + 0 * branch, np.exp(branch) / y], axis=2)
+    amplitudes, misfit = nonnegative(columns, weights)
+    best = np.argsort(misfit, kind="stable")[:8]
+    floor = np.maximum(amplitudes[best, 0], 1e-3 * y.min())
+    level = np.maximum(amplitudes[best, 1], 1e-12)
+    alpha, d, f = grid[best].T
+    return np.stack([floor, level, alpha, np.exp(d), f], axis=1)
+
+
+PLATEAU_POWER = JetLaw(
+    name="plateau-power",
+    formula="L = E + B·(1 + (N/d)^(1/f))^(-alpha·f)",
+    source="Caballero et al. 2023, arXiv:2210.14891, with a level before the break (c0 = 0)",
+    variables=("N",),
+    terms=(
+        Parameter(name="E", lower=0.0),
+        Parameter(name="B", positive=True),
+        Parameter(name="alpha", lower=1e-4, upper=20.0),
+        Parameter(name="d", positive=True, shift=lambda m: {"": m["N"]}),
+        Parameter(name="f", positive=True, lower=0.02, upper=8.0),
+    ),
+    function=_plateau,
+    starts=_plateau_starts,
     exponent="alpha",
 )
 

@@ -101,27 +101,6 @@ class Predictor:
         return noise
 
 
-def mixed(members: Mapping[str, tuple[float, Predictor]], at: Mapping[str, float]) -> Prediction:
-    """One prediction from several laws, each with its weight: a mixture of their draws."""
-    total = sum(weight for weight, _ in members.values())
-    variables = {name: np.array([value]) for name, value in at.items()}
-    values, draws = 0.0, []
-    for weight, predictor in members.values():
-        value, drawn = predictor.draws(variables)
-        values += weight / total * float(value[0])
-        draws.append(drawn[: max(1, round(weight / total * len(drawn))), 0])
-    lo, hi = np.quantile(np.concatenate(draws), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    single = next(iter(members.values()))[1](at)
-    return Prediction(
-        at=dict(at),
-        value=values,
-        lo=float(min(lo, values)),
-        hi=float(max(hi, values)),
-        beyond=single.beyond,
-        note=f"average over {', '.join(members)}; {single.note}".rstrip("; "),
-    )
-
-
 def link_of(y: Array, link: Link) -> Array:
     """η of measured values; shares at 0 or 1 are moved inside."""
     if link == "identity":

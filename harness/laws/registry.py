@@ -9,7 +9,7 @@ from typing import cast
 
 from harness.errors import PluginError, UsageError, suggestion
 from harness.laws.bound import Law
-from harness.laws.curves import LINEAR, LOG_LINEAR, M4, SHIFTED_POWER, bnsl
+from harness.laws.curves import LINEAR, LOG_LINEAR, M4, PLATEAU_POWER, SHIFTED_POWER, bnsl
 from harness.laws.joint import DATA_CONSTRAINED, KAPLAN
 from harness.laws.scorelaws import BLEU_LOG, LOSS_EXPONENTIAL, LOSS_SIGMOID, logit_linear
 from harness.laws.sums import CHINCHILLA, EFFECTIVE, OVERTRAINED, POWER, POWER_FLOOR, product
@@ -24,6 +24,7 @@ BUILTIN: Mapping[str, Law] = MappingProxyType(
             POWER,
             POWER_FLOOR,
             SHIFTED_POWER,
+            PLATEAU_POWER,
             M4,
             bnsl(1),
             bnsl(2),
@@ -49,8 +50,28 @@ BUILTIN: Mapping[str, Law] = MappingProxyType(
 SUITED_BY_COUNT = {1: "power-floor", 2: "chinchilla", 3: "data-constrained"}
 """The law that is fitted where none is asked for."""
 
-AUTO = ("power", "power-floor", "shifted-power", "m4", "bnsl")
-"""The laws that ``auto`` chooses from."""
+AUTO = ("power", "power-floor", "shifted-power", "plateau-power", "m4", "bnsl")
+"""The laws in one variable that ``auto`` chooses from."""
+
+AUTO_PAIR = ("chinchilla", "overtrained", "kaplan", "effective-params", "product")
+"""The laws in two variables that ``auto`` chooses from."""
+
+GENERAL = (*AUTO[3:], *AUTO_PAIR)
+"""Laws that no other of their list contains, or nearly so, as a special case."""
+
+
+def auto_laws(x: tuple[str, ...], laws: Mapping[str, Law] = BUILTIN) -> tuple[Law, ...]:
+    """The laws that ``auto`` chooses from for columns ``x``.
+
+    Raises:
+        UsageError: laws in so many variables are not ranked.
+    """
+    if len(x) > 2:
+        raise UsageError(
+            f"--law auto ranks laws in one or two variables, not {len(x)}: {', '.join(x)}. "
+            "Choose a law with --law."
+        )
+    return tuple(find_law(name, x, laws) for name in (AUTO if len(x) < 2 else AUTO_PAIR))
 
 
 def collect(offered: Iterable[Law]) -> Mapping[str, Law]:

@@ -14,17 +14,20 @@ from harness.laws.bound import Law
 from harness.laws.choose import Ranking, choose
 from harness.laws.estimate import Data
 from harness.laws.fitting import Settings, fit_law
-from harness.laws.forecast import Predictor, ScoreMap, mixed
+from harness.laws.forecast import Predictor, ScoreMap
 from harness.laws.losses import Loss, parse_loss
 from harness.laws.records import Fit, Prediction, unidentified
-from harness.laws.registry import AUTO, BUILTIN, find_law
+from harness.laws.registry import BUILTIN, auto_laws, find_law
 from harness.laws.resample import SMALL, Plan
 from harness.laws.table import Table, split_factor
+from harness.laws.together import together
 
 Array = NDArray[np.float64]
 
 FEW = 20
 """Up to this many points a loss is fitted by squares: absolute values would pass through some."""
+
+BY_SIZE = "Points count in proportion to their size: the law is that of the largest sizes."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +70,8 @@ class FitRequest:
 class GroupFit:
     """One group's values of the grouping columns and its fit.
 
-    ``ranking`` says how ``auto`` ranked the laws, and ``average`` what the laws within reach of
-    the best foretell together, each by its weight: an offer besides ``fit``, marked as such.
+    ``ranking`` says how ``auto`` ranked the laws, and ``average`` what they foretell together,
+    each by its weight: an offer besides ``fit``, marked as such.
     """
 
     group: Mapping[str, str]
@@ -150,31 +153,23 @@ def _fit_group(
     )
     if request.law != "auto":
         return GroupFit(group=group, fit=fit_law(law, data, settings))
-    candidates = [find_law(name, x, request.laws) for name in AUTO]
-    ranking = choose(candidates, data, loss)
-    best = find_law(ranking.best, x, request.laws)
-    fit = fit_law(best, data, settings)
-    average = _average(ranking, fit, data, settings, request)
-    return GroupFit(group=group, fit=fit, ranking=ranking, average=average)
+    return _auto(group, data, settings, auto_laws(x, request.laws))
 
 
-def _average(
-    ranking: Ranking, best: Fit, data: Data, settings: Settings, request: FitRequest
-) -> tuple[Prediction, ...]:
-    """Forecasts of all laws within reach, mixed by their weights; none where only one is."""
-    near = [score for score in ranking.laws if score.weight >= 0.01]
-    quick = replace(settings, profiles=False)
-    fits = [best] + [
-        fit_law(find_law(score.law, (), request.laws), data, quick) for score in near[1:]
-    ]
-    members = {
-        score.law: (score.weight, fit.predictor)
-        for score, fit in zip(near, fits, strict=True)
-        if isinstance(fit.predictor, Predictor)
-    }
-    if len(members) < 2 or not best.forecast:
-        return ()
-    return tuple(mixed(members, prediction.at) for prediction in best.forecast)
+def _auto(
+    group: Mapping[str, str], data: Data, settings: Settings, laws: tuple[Law, ...]
+) -> GroupFit:
+    """The fit of the law that ``auto`` chooses, and the average over laws beside its forecasts."""
+    ranking = choose(laws, data, settings.loss)
+    best = next(law for law in laws if law.name == ranking.best)
+    if ranking.laws[0].by_size:
+        settings = replace(settings, warnings=(*settings.warnings, BY_SIZE))
+    fit = fit_law(best, ranking.emphasised(data), settings)
+    average: list[Prediction] = []
+    if isinstance(fit.predictor, Predictor):
+        offers = [together(ranking, fit.predictor, prediction) for prediction in fit.forecast]
+        average = [offer for offer in offers if offer is not None]
+    return GroupFit(group=group, fit=fit, ranking=ranking, average=tuple(average))
 
 
 def _usable(table: Table, request: FitRequest, x: tuple[str, ...]) -> tuple[Table, list[str]]:
