@@ -337,7 +337,7 @@ def _spec_problem(
     if isinstance(spec, TrainerSpec):
         known = get_args(TrainerName)
         return None if spec.name in known else f"'{spec.name}', which is none of {known}"
-    if isinstance(spec, ModelSpec) and not _are_kinds(spec.kinds):
+    if isinstance(spec, ModelSpec) and spec.kinds != frozenset() and not _are_kinds(spec.kinds):
         return f"'{spec.name}' with kinds={spec.kinds!r}; kinds are {_kinds_example()}"
     if isinstance(spec, TaskSpec):
         needs: object = spec.needs

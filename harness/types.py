@@ -278,8 +278,9 @@ class ModelSpec:
     """A model, or a whole scheme of models (``hf:...``), as a plugin declares it.
 
     ``argument`` names what must follow the colon, such as ``PATH``; empty: nothing may.
-    ``family`` groups sizes: ``--models FAMILY`` stands for all of them, ordered by ``size``
-    (parameters, for ordering and listing only). ``default`` makes it part of what ``harness run``
+    ``kinds`` are what it can be asked; none: it is there to be trained further, and its model has
+    the folder of its checkpoint in ``folder``. ``family`` groups sizes: ``--models FAMILY`` stands
+    for all of them, ordered by ``size`` (parameters, for ordering and listing only). ``default`` makes it part of what ``harness run``
     does when no model is named.
     """
 
@@ -369,10 +370,12 @@ class TaskSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class HubFile:
-    """A file of a data set on the Hugging Face hub, pinned: what ``harness data fetch`` gets.
+    """A file of a data set on the Hugging Face hub: what ``harness data fetch`` gets.
 
-    ``revision`` is a commit; ``columns`` are those the task reads, and must be in the file;
-    ``option`` names the option of the task that takes the file.
+    ``revision`` is a commit, or a branch where no commit is known: what it stands for is then
+    recorded at the first fetch. ``path`` may hold ``*``, for one file. ``columns`` are those the
+    task reads, and must be in the file; ``option`` names the option of the task that takes it,
+    ``subset`` which of several parts of the data set it is.
     """
 
     repository: str
@@ -380,6 +383,12 @@ class HubFile:
     path: str
     columns: tuple[str, ...]
     option: str = "data"
+    subset: str = ""
+
+    @property
+    def pinned(self) -> bool:
+        """Whether ``revision`` is a commit, which always means the same file."""
+        return len(self.revision) == 40 and set(self.revision) <= set("0123456789abcdef")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,7 +148,7 @@ def test_the_recipe_trains_and_writes_what_is_shipped(tmp_path: Path) -> None:
     (row,) = PretrainingJob(small).run(lambda _: None)
     assert row.outcome == "complete"
     made, kept = tmp_path / "nano-1k", harness_nano.WEIGHTS / "nano-1k"
-    for name in ("config.json", "generation_config.json"):
+    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
         assert json.loads((made / name).read_text()) == json.loads((kept / name).read_text())
     said = json.loads((made / "harness_model.json").read_text())
     assert record("nano-1k").keys() <= said.keys()

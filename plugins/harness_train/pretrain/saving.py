@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from harness.errors import DataError, SaveError
 from harness.pretraining import Number, Objective
 from harness_train.pretrain.configs import Checkpoint
-from harness_train.pretrain.vocabulary import BOS, EOS, PAD, fast_tokenizer, token_id
+from harness_train.pretrain.vocabulary import BOS, EOS, PAD, token_id, tokenizer_config
 
 RECORD = "harness_model.json"
 
@@ -118,7 +118,8 @@ def fill_checkpoint(
             | {f"{name}_token_id": token_id(tokenizer, token) for name, token in ids.items()},
         )
     context = int(checkpoint.config["max_position_embeddings"])
-    fast_tokenizer(objective, tokenizer, context).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    _write_json(folder / "tokenizer_config.json", tokenizer_config(objective, context))
     _write_json(folder / RECORD, record)
 
 

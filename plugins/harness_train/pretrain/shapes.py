@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from harness.errors import UsageError
 from harness.pretraining import FamilyOptions, Number, Objective, PretrainRequest, SizeOptions
@@ -107,11 +108,9 @@ def ruled_rate(shape: Shape, tokens: int) -> float:
 
 def width_rule(objective: Objective, width: int) -> SizeOptions:
     """The size of some width, by the rule above; without a name."""
-    head = next(
-        size
-        for size in sorted(range(2, width + 1, 2), key=lambda h: abs(h - _wished(width)))
-        if width % size == 0
-    )
+    wished = min(64, max(8, width / 4))
+    heads = [size for size in range(2, min(width, 128) + 1, 2) if width % size == 0]
+    head = min(heads, key=lambda size: (abs(size - wished), size))
     hidden = 4 * width if objective != "causal" else 8 * math.ceil(width / 3)
     return SizeOptions(
         name="",
@@ -122,10 +121,6 @@ def width_rule(objective: Objective, width: int) -> SizeOptions:
     )
 
 
-def _wished(width: int) -> float:
-    return min(64, max(8, width / 4))
-
-
 def _ruled(family: FamilyOptions, objective: Objective, vocabulary: int) -> Iterator[SizeOptions]:
     """Sizes at equal ratios up to the largest: for each the width whose count is nearest."""
 
@@ -133,8 +128,8 @@ def _ruled(family: FamilyOptions, objective: Objective, vocabulary: int) -> Iter
         return non_embedding(objective, size.width, size.layers, size.hidden, vocabulary)
 
     widths = [*range(8, 256, 8), *range(256, WIDEST + 1, 64)]
-    known = [(count(size), size) for size in (width_rule(objective, w) for w in widths)]
-    known = [(number, size) for number, size in known if number <= family.most]
+    every = ((count(size), size) for size in (width_rule(objective, w) for w in widths))
+    known = list(takewhile(lambda each: each[0] <= family.most, every))
     least = family.least or family.most / SPACING ** (family.sizes - 1)
     if family.sizes < 1 or least > family.most or not known:
         smallest = count(width_rule(objective, widths[0]))

@@ -84,24 +84,22 @@ def word_pieces(texts: Iterable[str], size: int) -> Tokenizer:
     return tokenizer
 
 
-def fast_tokenizer(objective: Objective, tokenizer: Tokenizer, context: int) -> Any:
-    """The tokenizer as transformers saves and loads it."""
-    from transformers import PreTrainedTokenizerFast
-
-    names: dict[str, Any] = {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD}
-    if objective != "causal":
-        pad, unknown, begin, end, mask = MASKED_SPECIAL
-        names = {
-            "pad_token": pad,
-            "unk_token": unknown,
-            "cls_token": begin,
-            "sep_token": end,
-            "mask_token": mask,
-            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-        }
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=context,
-        clean_up_tokenization_spaces=False,
-        **names,
-    )
+def tokenizer_config(objective: Objective, context: int) -> dict[str, Any]:
+    """What stands beside ``tokenizer.json``, so that transformers loads it."""
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": context,
+        "clean_up_tokenization_spaces": False,
+    }
+    if objective == "causal":
+        return {**config, "bos_token": BOS, "eos_token": EOS, "pad_token": PAD}
+    pad, unknown, begin, end, mask = MASKED_SPECIAL
+    return {
+        **config,
+        "pad_token": pad,
+        "unk_token": unknown,
+        "cls_token": begin,
+        "sep_token": end,
+        "mask_token": mask,
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+    }
