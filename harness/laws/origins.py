@@ -23,9 +23,9 @@ STARTS = 8
 """Starts of each fit, as many as a law offers."""
 FINALISTS = 2
 """Of these, how many are followed to the end."""
-_SCOUT, _LONGEST = 12, 150
+_SCOUT, _LONGEST = 8, 80
 """Iterations of all starts, and of the finalists."""
-_GAIN = 1e-7
+_GAIN = 1e-5
 """A row is done when it gains less than this share of its objective in an accepted step."""
 _STEP = 1e-6
 
