@@ -16,7 +16,6 @@ from harness.errors import DataError, UsageError
 from harness.laws.forecast import Predictor
 from harness.laws.losses import inverse_link
 from harness.laws.records import LEVEL, Fit, Prediction
-from harness.laws.resample import noise_like
 
 Array = NDArray[np.float64]
 
@@ -37,14 +36,21 @@ def predict_through_loss(
     if second.fit.law.variables != ("L",):
         raise UsageError(f"A chain needs a law of the loss such as loss-to-score, not {score.law}.")
     expected = first(at)
-    point = _score(second, second.fit.theta[None], np.array([expected.value]))[0]
+    bound = second.fit.bound.at({"L": np.array([expected.value])})
+    inverse = inverse_link(second.fit.link)
+    point = second.scores.back(inverse(bound.eta(second.fit.theta[None])))[0, 0]
     generator = np.random.default_rng([seed, 17])
     losses = first.curve({name: np.array([at[name]]) for name in first.fit.law.variables})[:, 0]
     pairs = min(PAIRS, len(losses), len(second.theta))
     losses = generator.permutation(losses)[:pairs]
     theta = generator.permutation(second.theta)[:pairs]
-    noise = noise_like(second.noise(), second.fit.theta.size, generator, pairs)[:, 0]
-    draws = _score(second, theta, losses, noise)
+    eta = np.array(
+        [
+            second.fit.bound.at({"L": losses[i : i + 1]}).eta(theta[i : i + 1])[0]
+            for i in range(pairs)
+        ]
+    )
+    draws = second.measured(eta, {"L": np.array([expected.value])}, [seed, 19])[:, 0]
     lo, hi = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Prediction(
         at=dict(expected.at),
@@ -60,14 +66,3 @@ def _predictor(fit: Fit) -> Predictor:
     if not isinstance(fit.predictor, Predictor):
         raise DataError(f"No prediction through the {fit.law} fit: {fit.note}")
     return fit.predictor
-
-
-def _score(second: Predictor, theta: Array, losses: Array, noise: Array | float = 0.0) -> Array:
-    """Scores of rows ``theta`` (R, p), each at its own loss (R,)."""
-    eta = np.array(
-        [
-            second.fit.bound.at({"L": losses[i : i + 1]}).eta(theta[i : i + 1])[0, 0]
-            for i in range(len(theta))
-        ]
-    )
-    return second.scores.back(inverse_link(second.fit.link)(eta + noise))

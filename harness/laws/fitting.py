@@ -84,7 +84,11 @@ def fit_law(law: Law, data: Data, settings: Settings) -> Fit:
     if verdict == "not-identifiable":
         return _nothing(law, data, settings, warnings, note)
     predictor = Predictor(
-        fit=fit, theta=drawn.theta, scores=settings.scores, seed=settings.plan.seed
+        fit=fit,
+        theta=drawn.widened(fit),
+        scores=settings.scores,
+        seed=settings.plan.seed,
+        clusters=settings.plan.clusters,
     )
     return Fit(
         law=law.name,
@@ -168,8 +172,7 @@ def _lack_of_fit(fit: PointFit) -> tuple[float, int] | None:
 def _estimates(fit: PointFit, drawn: Replicates, settings: Settings) -> dict[str, Estimate]:
     """Every parameter with its intervals; an end that the profile leaves open is open."""
     natural = fit.bound.natural
-    values, draws = fit.parameters, natural.values(drawn.theta)
-    covariance = np.atleast_2d(np.cov(drawn.theta.T))
+    values, draws = fit.parameters, natural.values(drawn.widened(fit))
     jackknife = None
     if settings.interval == "bca":
         jackknife = natural.values(left_out(fit, drawn.plan))
@@ -180,7 +183,7 @@ def _estimates(fit: PointFit, drawn: Replicates, settings: Settings) -> dict[str
         kinds = {drawn.plan.words: boot}
         ci = boot
         if settings.profiles:
-            kinds["profile"] = profile = profile_interval(fit, name, covariance)
+            kinds["profile"] = profile = profile_interval(fit, name, drawn)
             ci = Interval(
                 lo=None if profile.lo is None else boot.lo,
                 hi=None if profile.hi is None else boot.hi,

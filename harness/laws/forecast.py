@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from harness.errors import UsageError
 from harness.laws.estimate import PointFit
 from harness.laws.losses import Link, inverse_link
+from harness.laws.noise import noise_at, shares_like
 from harness.laws.records import LEVEL, Prediction
-from harness.laws.resample import noise_like
 
 Array = NDArray[np.float64]
 
@@ -43,12 +43,16 @@ class ScoreMap:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """Predictions from a point fit and its replicates ``theta`` (R, p)."""
+    """Predictions from a point fit and its replicates ``theta`` (R, p).
+
+    ``clusters`` is how many there are, where whole clusters were resampled.
+    """
 
     fit: PointFit
     theta: Array
     scores: ScoreMap
     seed: int
+    clusters: int | None = None
 
     def __call__(self, at: Mapping[str, float]) -> Prediction:
         """The score at the given variables.
@@ -86,12 +90,18 @@ class Predictor:
     def draws(self, variables: Mapping[str, Array]) -> tuple[Array, Array]:
         """The fitted scores (k,) and draws of new measurements (R, k)."""
         bound = self.fit.bound.at(variables)
+        value = self.scores.back(inverse_link(self.fit.link)(bound.eta(self.fit.theta[None])[0]))
+        return value, self.measured(bound.eta(self.theta), variables, [self.seed, 13])
+
+    def measured(self, eta: Array, at: Mapping[str, Array], seed: list[int]) -> Array:
+        """Scores (R, k) that would be measured at k targets where the law says ``eta`` (R, k)."""
+        generator = np.random.default_rng(seed)
         inverse = inverse_link(self.fit.link)
-        generator = np.random.default_rng([self.seed, 13])
-        eta = bound.eta(self.theta)
-        noise = noise_like(self.noise(), self.fit.theta.size, generator, len(eta))
-        value = self.scores.back(inverse(bound.eta(self.fit.theta[None])[0]))
-        return value, self.scores.back(inverse(eta + noise[:, : eta.shape[1]]))
+        if self.fit.loss.scale == "binomial":
+            items = np.full(eta.shape[1], float(np.median(self.fit.data.weights)))
+            return self.scores.back(shares_like(self.fit, inverse(eta), items, generator))
+        noise = noise_at(self.fit, self.noise(), at, self.clusters, generator, len(eta))
+        return self.scores.back(inverse(eta + noise))
 
     def noise(self) -> Array:
         """Residuals on the scale of η, so that draws keep the law's range."""

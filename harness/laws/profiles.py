@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.laws.estimate import PointFit
-from harness.laws.records import LEVEL, Interval
+from harness.laws.noise import overdispersion
+from harness.laws.records import Interval
+from harness.laws.resample import Replicates, student
 from harness.laws.solver import minimise
 
 Array = NDArray[np.float64]
@@ -21,11 +23,14 @@ Array = NDArray[np.float64]
 _STEPS = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 20.0, 40.0])
 
 
-def profile_interval(fit: PointFit, name: str, covariance: Array) -> Interval:
+def profile_interval(fit: PointFit, name: str, drawn: Replicates) -> Interval:
     """The 95 % profile interval of one of the paper's parameters; an open end is ``None``.
 
-    ``covariance`` (p, p) of θ, from replicates, sets the first steps and directions only.
+    Where ``drawn`` are whole points or clusters, their spread replaces the loss's own measure of
+    noise: the rise at half a standard error either way is set to what it is for a parabola. Else
+    the replicates set the first steps and directions only.
     """
+    covariance = np.atleast_2d(np.cov(drawn.theta.T))
     row, offset, positive = fit.bound.natural.row(name)
     center = float(row @ fit.theta)
     variance = float(row @ covariance @ row)
@@ -35,7 +40,15 @@ def profile_interval(fit: PointFit, name: str, covariance: Array) -> Interval:
         value = center + offset
         exact = float(np.exp(value)) if positive else value
         return Interval(lo=exact, hi=exact)
-    ends = [_end(fit, row, sign * np.sqrt(variance), covariance) for sign in (-1.0, 1.0)]
+    n, parameters = fit.data.y.size, fit.theta.size
+    step = float(np.sqrt(variance)) * drawn.plan.shrinkage(n, parameters)
+    target = student(drawn.plan.freedom(n, parameters))
+    if fit.loss.needs_error and not drawn.plan.robust and overdispersion(fit) == 1.0:
+        target = student(None)
+    if drawn.plan.robust:
+        half = _roots(fit, row, step * np.array([-0.5, 0.5]), covariance).mean()
+        target *= 2.0 * float(half) if half > 0 else 1.0
+    ends = [_end(fit, row, sign * step, covariance, target) for sign in (-1.0, 1.0)]
     outer = [None if end is None else center + end + offset for end in ends]
     if outer[0] is None and _stops_at_zero(fit, row):
         outer[0] = 0.0
@@ -60,7 +73,7 @@ def dispersion(fit: PointFit) -> float:
     residuals, weights = fit.residuals, fit.data.weights
     freedom = max(residuals.size - fit.theta.size, 1)
     if fit.loss.needs_error:
-        return 1.0 / max(1.0, chi_square(fit) / freedom)
+        return 1.0 / overdispersion(fit)
     delta = fit.loss.delta
     if delta is None:
         return freedom / max(float((weights * residuals**2).sum()), 1e-300)
@@ -78,12 +91,9 @@ def chi_square(fit: PointFit) -> float:
     return float((fit.data.weights * fit.residuals**2).sum())
 
 
-def _end(fit: PointFit, row: Array, step: float, covariance: Array) -> float | None:
-    """How far ``row``·θ can go in the direction of ``step``, or ``None``: without end."""
-    from scipy.special import stdtrit
-
-    freedom = max(fit.data.y.size - fit.theta.size, 1)
-    target = float(stdtrit(freedom, (1 + LEVEL) / 2))
+def _end(fit: PointFit, row: Array, step: float, covariance: Array, target: float) -> float | None:
+    """How far ``row``·θ can go in the direction of ``step`` until the root of the scaled rise
+    reaches ``target``, or ``None``: without end."""
     distances = step * _STEPS
     for _ in range(3):
         roots = _roots(fit, row, distances, covariance)

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from harness.errors import UsageError
 from harness.laws.estimate import PointFit
 from harness.laws.losses import inverse_link
+from harness.laws.noise import SMALL, noise_like, shares_like
+from harness.laws.records import LEVEL
 from harness.laws.solver import Goal, minimise
 
 Array = NDArray[np.float64]
 Unit: TypeAlias = Literal["points", "residuals", "cluster", "seeds", "items"]
 
 BATCH = 512
-SMALL = 20
-"""Fewer points than this have too few residuals to draw from: Student's t takes their place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,32 @@ class Plan:
         """The unit as a report names it."""
         return f"cluster:{self.column}" if self.unit == "cluster" else self.unit
 
+    @property
+    def robust(self) -> bool:
+        """Whether whole points are drawn, which holds for noise that is uneven."""
+        return self.unit in ("points", "cluster", "seeds")
+
+    @property
+    def clusters(self) -> int | None:
+        """How many clusters there are, where whole ones are drawn."""
+        if self.unit != "cluster" or self.labels is None:
+            return None
+        return int(np.unique(self.labels).size)
+
+    def freedom(self, n: int, parameters: int) -> int:
+        """Degrees of freedom that the units of n points leave for the size of their noise."""
+        if self.clusters is not None:
+            return self.clusters - 1
+        if self.unit == "seeds" and self.labels is not None:
+            return max(n - int(np.unique(self.labels).size), 1)
+        return max(n - parameters, 1)
+
+    def shrinkage(self, n: int, parameters: int) -> float:
+        """By how much draws of units spread less than estimates do, as a factor above one."""
+        if not self.robust:
+            return 1.0
+        return float(np.sqrt((self.clusters or n) / self.freedom(n, parameters)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Replicates:
@@ -56,6 +82,28 @@ class Replicates:
     theta: Array
     failures: int
     plan: Plan
+
+    def widened(self, fit: PointFit) -> Array:
+        """θ (R, p) moved away from the estimate, so that percentiles are intervals of Student's t.
+
+        Draws of n units spread less than the estimate by √((n − 1)/n) or so, and their percentiles
+        take the noise as known; with few clusters both matter (Hesterberg 2015, section 5).
+        """
+        n, parameters = fit.data.y.size, fit.theta.size
+        factor = self.plan.shrinkage(n, parameters)
+        drawn_by_t = self.plan.unit == "residuals" and (n < SMALL or fit.loss.scale == "binomial")
+        if self.plan.unit != "items" and not drawn_by_t:
+            factor *= student(self.plan.freedom(n, parameters)) / student(None)
+        theta: Array = fit.theta + factor * (self.theta - fit.theta)
+        return np.clip(theta, fit.bound.lower, fit.bound.upper)
+
+
+def student(freedom: int | None) -> float:
+    """Half the width of a 95 % interval in standard errors; ``None``: these are known."""
+    from scipy.special import ndtri, stdtrit
+
+    level = (1 + LEVEL) / 2
+    return float(ndtri(level) if freedom is None else stdtrit(freedom, level))
 
 
 def bootstrap(fit: PointFit, plan: Plan) -> Replicates:
@@ -142,9 +190,7 @@ def redrawn(fit: PointFit, generator: np.random.Generator, rows: int) -> Array:
     fitted = inverse_link(fit.link)(eta)
     n = fitted.size
     if fit.loss.scale == "binomial":
-        counts = np.maximum(1, np.rint(fit.data.weights)).astype(np.int64)
-        binomial: Array = generator.binomial(counts, fitted, size=(rows, n)) / counts
-        return binomial
+        return shares_like(fit, np.broadcast_to(fitted, (rows, n)), fit.data.weights, generator)
     noise = noise_like(fit.residuals * np.sqrt(_relative(fit)), fit.theta.size, generator, rows)
     noise = noise / np.sqrt(_relative(fit))
     if fit.loss.scale == "log":
@@ -160,19 +206,3 @@ def _relative(fit: PointFit) -> Array:
         return np.ones_like(fit.data.weights)
     relative: Array = fit.data.weights / fit.data.weights.mean()
     return relative
-
-
-def noise_like(
-    residuals: Array, parameters: int, generator: np.random.Generator, rows: int
-) -> Array:
-    """Noise (rows, n) like ``residuals`` (n,), widened for the parameters fitted to them."""
-    n = residuals.size
-    freedom = max(n - parameters, 1)
-    if n >= SMALL:
-        centred = residuals - np.median(residuals)
-        picked = generator.integers(0, n, size=(rows, n))
-        drawn: Array = np.sqrt(n / freedom) * centred[picked]
-        return drawn
-    scale = np.sqrt((residuals**2).sum() / generator.chisquare(freedom, rows))
-    student: Array = scale[:, None] * generator.standard_normal((rows, n))
-    return student

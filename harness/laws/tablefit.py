@@ -16,9 +16,10 @@ from harness.laws.estimate import Data
 from harness.laws.fitting import Settings, fit_law
 from harness.laws.forecast import Predictor, ScoreMap
 from harness.laws.losses import Loss, parse_loss
+from harness.laws.noise import SMALL
 from harness.laws.records import Fit, Prediction, unidentified
 from harness.laws.registry import BUILTIN, auto_laws, find_law
-from harness.laws.resample import SMALL, Plan
+from harness.laws.resample import Plan
 from harness.laws.table import Table, split_factor
 from harness.laws.together import together
 
