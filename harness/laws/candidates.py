@@ -112,8 +112,8 @@ def _candidate(law: Law, by_size: bool, data: Data, *, log: bool) -> Candidate:
     scale = scale_of(data.variables)
     cuts = [np.ones(scale.size, dtype=bool)]
     places = []
-    for place, share in enumerate(ORIGINS):
-        below = scale <= share * scale.max() * (1 + 1e-9)
+    for place, top in enumerate(_tops(scale, len(data.variables))):
+        below = scale <= top * (1 + 1e-9)
         if below.sum() >= len(law.parameters) + 2 and (~below).sum() >= FEWEST:
             cuts.append(below)
             places.append(place)
@@ -132,6 +132,17 @@ def _candidate(law: Law, by_size: bool, data: Data, *, log: bool) -> Candidate:
         square=float(np.mean(left[0] ** 2)),
         points=scale.size,
     )
+
+
+def _tops(scale: Array, variables: int) -> Array:
+    """The largest scale of each origin's fit: shares of the largest, or of the points.
+
+    Points in several variables crowd at small budgets, and half the largest may leave out one.
+    """
+    if variables == 1:
+        return np.array(ORIGINS) * scale.max()
+    quantiles: Array = np.quantile(scale, np.linspace(0.9, 0.5, len(ORIGINS)))
+    return quantiles
 
 
 def thinned(data: Data) -> Data:

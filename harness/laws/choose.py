@@ -133,6 +133,7 @@ def choose(laws: Sequence[Law], data: Data, loss: Loss) -> Ranking:
        parameters of none of these pay for themselves (Akaike 1974; his criterion is not
        corrected for few points here, as it falls to the simpler law to prove itself). Of these
        the one with the fewest parameters is chosen, and among equals that of the lowest AICc.
+       With several variables AICc decides among the laws of at least half the largest weight.
 
     Raises:
         DataError: values that are not positive, or too few sizes to hold any out.
@@ -148,7 +149,10 @@ def choose(laws: Sequence[Law], data: Data, loss: Loss) -> Ranking:
         )
     weights, records = _weights(candidates, data.y.size)
     distances = _distances(candidates, weights, data)
-    best = _chosen(candidates, weights, distances, records)
+    if len(data.variables) > 1:
+        best = _within_reach(candidates, weights)
+    else:
+        best = _chosen(candidates, weights, distances, records)
     order = sorted(range(len(candidates)), key=lambda i: (i != best, -weights[i], distances[i]))
     return Ranking(
         laws=tuple(
@@ -222,6 +226,15 @@ def _chosen(
     if not simpler:
         return nearest
     return min(simpler, key=lambda i: (candidates[i].size, _last(candidates[i].aicc), distances[i]))
+
+
+def _within_reach(candidates: Sequence[Candidate], weights: Array) -> int:
+    """The lowest AICc among laws with at least half the largest weight.
+
+    Surfaces are not read by their end alone: where records are alike, all points decide.
+    """
+    near = [i for i, weight in enumerate(weights) if weight >= 0.5 * weights.max()]
+    return min(near, key=lambda i: _last(candidates[i].aicc))
 
 
 def _geometric(held: Array) -> float:
