@@ -220,7 +220,8 @@ def test_a_request_that_always_fails_is_an_error_and_leaves_the_others_alone() -
         (Fault(status=404), "knows no model 'parrot'"),
         (Fault(status=501), "has no endpoint"),
         (Fault(status=429, content=b'{"error": {"code": "insufficient_quota"}}'), "quota"),
-        (too_many("7200"), "only refuses"),
+        (too_many("7200"), "asks to wait 7200 s"),
+        (Fault(status=503, headers={"Retry-After": "86400"}), "asks to wait 86400 s"),
         (GARBAGE, "no JSON"),
         (Fault(), "no answer to 3 attempts"),
     ],
@@ -616,10 +617,10 @@ def test_the_key_is_nowhere_but_in_the_request(program: Program, data: str) -> N
 
     seen = []
     with ApiServer(answer=telling, fault=fault) as server:
-        named = {"MY_KEY": KEY, "HARNESS_TRACEBACK": "1", "OPENAI_LOG": "debug"}
+        named = {"MY_KEY": KEY, "HARNESS_TRACEBACK": "1"}
         options = "key=MY_KEY,backoff=0.01,retries=1"
         command = ("run", "-m", f"openai:m@{server.url},{options}", "-t", data, "-o", "out")
-        done = program(*command, **named)
+        done = program(*command, **named, OPENAI_LOG="debug")
         assert done.returncode == 4, done.stderr
         assert set(server.keys) == {f"Bearer {KEY}"}
         seen += [done.stdout, done.stderr]

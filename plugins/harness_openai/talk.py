@@ -182,14 +182,14 @@ class Talk:
 
     def _give_up(self, setback: Setback, failures: int, started: float) -> None:
         """Raise when another attempt would be one too many."""
-        quiet_since = max(started, self._answered_at or started)
-        waiting = time.monotonic() - quiet_since + (setback.wait or 0.0)
+        most_wait = self._limits.max_wait
+        if (setback.wait or 0.0) > most_wait:
+            raise self._silent(f"asks to wait {setback.wait:.0f} s", setback)
         if setback.refused:
-            if waiting > self._limits.max_wait:
-                raise self._silent(
-                    f"only refuses for {waiting:.0f} s (max_wait={self._limits.max_wait:g})",
-                    setback,
-                )
+            quiet_since = max(started, self._answered_at or started)
+            waited = time.monotonic() - quiet_since
+            if waited + (setback.wait or 0.0) > most_wait:
+                raise self._silent(f"only refuses, for {waited:.0f} s now", setback)
             return
         most = self._limits.retries
         if setback.absent and self._answered_at is None:
@@ -211,7 +211,8 @@ class Talk:
     def _silent(self, what: str, setback: Setback) -> ModelError:
         return ModelError(
             f"openai: {self._options.address.base_url} {what}: {setback.reason}.\n"
-            "Check the address and the server; the same command then goes on with what is missing."
+            "Look at the address, the server, and the options max_wait and retries; the same "
+            "command then goes on with what is missing."
         )
 
     async def _back_off(self, setback: Setback, number: int) -> None:
