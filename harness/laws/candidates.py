@@ -140,9 +140,10 @@ def _tops(scale: Array, variables: int) -> Array:
     Points in several variables crowd at small budgets, and half the largest may leave out one.
     """
     if variables == 1:
-        return np.array(ORIGINS) * scale.max()
-    quantiles: Array = np.quantile(scale, np.linspace(0.9, 0.5, len(ORIGINS)))
-    return quantiles
+        tops: Array = np.array(ORIGINS) * scale.max()
+    else:
+        tops = np.quantile(scale, np.linspace(0.9, 0.5, len(ORIGINS)))
+    return tops
 
 
 def thinned(data: Data) -> Data:
