@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ pytest.importorskip("openai")
 
 import harness_openai
 from harness.cli import invoke
+from harness.codec import flaw
 from harness.errors import ModelError, UsageError
 from harness.types import (
     Generate,
@@ -51,8 +53,11 @@ from harness_openai.account import Account
 from harness_openai.address import read_address
 from harness_openai.alignment import AlignmentError, first_after
 from harness_openai.bridge import drain
+from harness_openai.faults import RetryableError, UnanswerableError
+from harness_openai.likelihood import Question, read_likelihood
 from harness_openai.options import Prices, default_family
 from harness_openai.pace import Pace
+from harness_openai.replies import read_echoed, read_generated
 from harness_openai.server import retry_after
 
 KEY = "sk-very-secret-0123456789"
@@ -439,6 +444,59 @@ def test_a_server_without_log_probabilities_is_refused_before_the_run() -> None:
         assert len(server.bodies) == 2 and all(b["max_tokens"] == 1 for b in server.bodies)
         with pytest.raises(UsageError, match="Add endpoint=completions"):
             model(server, endpoint="chat").prepare(frozenset({"loglikelihood"}))
+
+
+FIELDS = [
+    "choices",
+    "text",
+    "message",
+    "content",
+    "finish_reason",
+    "usage",
+    "logprobs",
+    "tokens",
+    "token_logprobs",
+    "refusal",
+    "top_logprobs",
+    "prompt_logprobs",
+    "logprob",
+    "prompt_tokens",
+    "completion_tokens",
+    "decoded_token",
+]
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["stop", "length", "One", " two", "three"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(FIELDS),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=25,
+)
+
+
+@given(JUNK, st.booleans(), st.sampled_from(["echo", "prompt_logprobs"]))
+def test_whatever_a_server_says_is_an_answer_in_full_or_none(
+    junk: Any, chat: bool, route: Any
+) -> None:
+    asked = Question(prompt="One two three", boundary=3)
+    for data in (junk, {"choices": [junk]}, {"choices": [{"logprobs": junk, "message": junk}]}):
+        if not isinstance(data, dict):
+            continue
+        with suppress(RetryableError, UnanswerableError):
+            found = read_generated(data, chat=chat)
+            assert isinstance(found.text, str)
+        with suppress(RetryableError, UnanswerableError):
+            likelihood = read_likelihood(asked, read_echoed(data, route))
+            assert flaw(likelihood) is None
+            assert likelihood.logprob is not None and likelihood.logprob <= 1e-2
 
 
 # --- the bridge -----------------------------------------------------------------------------------

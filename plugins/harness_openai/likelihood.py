@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from harness_openai.replies import Echoed
 
 
+ROUNDING = 1e-3
+"""How far above 0 a log-probability may be by rounding, in nats."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """A text to be echoed; what follows its first ``boundary`` characters is scored."""
@@ -51,9 +55,11 @@ def read_likelihood(asked: Question, echoed: Echoed) -> Response:
                 "stands before it with the option bos=..., such as bos=<s>"
             )
         raise UnanswerableError("the server gives a token no log-probability")
+    if any(logprob > ROUNDING for logprob in logprobs):
+        raise UnanswerableError("the server gives a token a probability above 1")
     best = [token.best for token in scored]
     return Response(
-        logprob=float(sum(logprobs)),
+        logprob=min(0.0, float(sum(logprobs))),
         greedy=None if None in best else all(best),
         prompt_tokens=first,
         tokens=len(scored),

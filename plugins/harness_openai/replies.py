@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 BROKEN_OFF = frozenset({"error", "abort", "cancelled"})
 """Reasons to finish that some servers give for an answer that is none."""
 
+MOST_TOKENS = 10**9
+"""No reply costs more; a larger number is no count."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
@@ -181,7 +184,7 @@ def _finite(value: JSON) -> float | None:
 
 
 def _count(value: JSON) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
 def _garbage(reason: str) -> RetryableError:
