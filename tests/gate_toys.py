@@ -83,7 +83,9 @@ class ToyCell:
     def cell_stats(self) -> CellStats:
         names = self.names
         tables = {
-            metric.name: (range(len(rows)), rows.tolist()) for metric, rows in self.stats.items()
+            metric.name: (range(len(rows)), rows.tolist())
+            for metric, rows in self.stats.items()
+            if len(rows)
         }
         return made_stats(names, self.groups, tables)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from harness.check.gate import Gate
-from harness.check.text import HEADER, all_remarks, columns, remarkable, summary, title
+from harness.check.text import HEADER, all_remarks, columns, remarkable, summary, title, unpaired
 from harness.check.verdicts import Verdict
+from harness.compare.text import unpaired_words
 from harness.errors import NotComparableError
 
 MARKS = {Verdict.PASS: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.FAIL: "❌"}
@@ -28,6 +29,8 @@ def markdown_text(gate: Gate) -> str:
         lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
     if len(ordered) > MOST_ROWS:
         lines += ["", f"and {len(ordered) - MOST_ROWS} more, none graver."]
+    if tests := unpaired(gate):
+        lines += ["", escape(unpaired_words(tests))]
     reasons = [f"- {escape(title(one))}: {escape(text)}" for one, text in remarkable(gate)]
     if reasons:
         lines += ["", *reasons[:MOST_ROWS]]

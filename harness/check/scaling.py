@@ -8,7 +8,13 @@ from harness import stats
 from harness.check.policy import Policy
 from harness.check.verdicts import Judgement, Reason, Verdict
 from harness.compare import CurveComparison, Side
-from harness.compare.families import FamilyCells, families, paired_series
+from harness.compare.families import (
+    FamilyCells,
+    common_axis,
+    families,
+    paired_series,
+    size_of,
+)
 from harness.errors import DataError
 from harness.laws import Fit, Prediction, fit_series
 from harness.types import CellRecord, Metric, Score
@@ -54,10 +60,11 @@ def judge_bands(
     """
     known = set(baseline.models)
     fits: dict[tuple[str, str, str], Fit] = {}
-    groups = families(baseline)
+    axis = common_axis(baseline, run)
+    groups = families(baseline, axis)
     for cell in run.cells:
         family = groups.get((cell.model.family, cell.task))
-        new = cell.model.name not in known and cell.model.parameters.non_embedding
+        new = cell.model.name not in known and size_of(cell, axis) > 0
         if family is None or not new or cell.fingerprint != family.cells[0].fingerprint:
             continue
         for score in cell.scores:
@@ -67,7 +74,7 @@ def judge_bands(
             key = (family.family, family.task, name)
             if key not in fits:
                 fits[key] = _fit(family, score.metric, resampler)
-            yield _band(cell, score, fits[key])
+            yield _band(cell, score, fits[key], size_of(cell, axis))
 
 
 def _fit(family: FamilyCells, metric: Metric, resampler: stats.Resampler) -> Fit:
@@ -78,11 +85,11 @@ def _fit(family: FamilyCells, metric: Metric, resampler: stats.Resampler) -> Fit
     return fit_series(series[0], seed=resampler.seed)
 
 
-def _band(cell: CellRecord, score: Score, fit: Fit) -> Judgement | str:
+def _band(cell: CellRecord, score: Score, fit: Fit, size: float) -> Judgement | str:
     label = f"{cell.model.name}, {cell.task}, {score.metric.name}"
     if fit.verdict == "not-identifiable":
         return f"{label}: no prediction band. {fit.note}"
-    expected: Prediction = fit.predict(float(cell.model.parameters.non_embedding or 0))
+    expected: Prediction = fit.predict(size)
     below = (
         score.value < expected.lo if score.metric.higher_is_better else score.value > expected.hi
     )

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from harness import stats
 from harness.check.gate import Gate
 from harness.check.verdicts import Judgement, Verdict
 from harness.codec import SCHEMA, to_json
-from harness.compare.text import difference_text, grid, number, p_text, printable
+from harness.compare.text import (
+    difference_text,
+    grid,
+    number,
+    p_text,
+    printable,
+    unpaired_words,
+)
 from harness.table import value_text
 from harness.wording import MISSING, short_names
 
@@ -24,6 +32,7 @@ def gate_text(gate: Gate) -> str:
     parts = [f"{gate.run.label} against {gate.baseline.path}"]
     if gate.judgements:
         parts.append(_table(gate))
+        parts += [unpaired_words(tests)] if (tests := unpaired(gate)) else []
     reasons = [f"  {printable(title(one))}: {reason}" for one, reason in remarkable(gate)]
     if reasons:
         parts.append("Why\n" + "\n".join(reasons))
@@ -32,6 +41,11 @@ def gate_text(gate: Gate) -> str:
         parts.append("Not judged\n" + "\n".join(remarks))
     parts.append(f"{gate.verdict.value}: {summary(gate)}")
     return "\n\n".join(parts) + "\n"
+
+
+def unpaired(gate: Gate) -> int:
+    """How many of the tests are unpaired."""
+    return sum(one.test == stats.UNPAIRED for one in gate.judgements)
 
 
 def _table(gate: Gate) -> str:

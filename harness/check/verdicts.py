@@ -201,7 +201,8 @@ def _tested(one: Evidence, p_holm: float | None, policy: Policy) -> Reason:
     if one.p is None or p_holm is None or found.largest_loss is None:
         return Reason(criterion="test", verdict=Verdict.INCONCLUSIVE, text=f"no test: {found.note}")
     more = f" by more than {rule.delta:g}" if rule.delta else ""
-    p = f"p {_p_text(p_holm)} after Holm"
+    unpaired = found.test == stats.UNPAIRED
+    p = f"p {_p_text(p_holm)} after Holm" + (", unpaired" if unpaired else "")
     relevant = rule.relevant
     if relevant is None:
         relevant = default_relevant(found.metric, found.value_a)
@@ -217,7 +218,8 @@ def _tested(one: Evidence, p_holm: float | None, policy: Policy) -> Reason:
             text=f"worse ({p}), but by {loss:.3g} only, and up to {negligible:.3g} is negligible",
         )
     if found.standard_error == 0 and found.difference == 0:
-        return Reason(criterion="test", verdict=Verdict.PASS, text="the same on every sample")
+        text = "the same score" if unpaired else "the same on every sample"
+        return Reason(criterion="test", verdict=Verdict.PASS, text=text)
     if found.largest_loss <= relevant:
         return Reason(
             criterion="test",

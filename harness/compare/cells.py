@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -66,6 +67,8 @@ class CellComparison:
         samples of each side whose statistics are no finite numbers
     detectable
         the difference that this test would have found 4 times in 5; ``None``: no sample differs
+    test
+        ``unpaired z`` where samples are not kept on both sides: from the scores' standard errors
     note
         why there is no test, where ``test`` is ``None``
     """
@@ -119,9 +122,41 @@ def compare_match(match: Match, a: Side, b: Side, settings: Settings) -> Iterato
         try:
             pairs = stats.pair(second.metric, rows_a, rows_b)
         except NotComparableError as error:
-            yield replace(plain, note=str(error).splitlines()[0])
+            name = second.metric.name
+            unkept = not rows_a.graded(name) or not rows_b.graded(name)
+            plain = replace(plain, note=str(error).splitlines()[0])
+            yield _unpaired(plain, first, second, settings) if unkept else plain
             continue
         yield _tested(plain, pairs, settings)
+
+
+def _unpaired(
+    plain: CellComparison, first: Score, second: Score, settings: Settings
+) -> CellComparison:
+    """Without samples on both sides: a z-test, where both scores have a standard error."""
+    found = stats.unpaired(first, second)
+    if not (math.isfinite(first.value) and math.isfinite(second.value)):
+        return replace(plain, note="a score is no finite number.")
+    if found is None:
+        return replace(plain, note=f"{plain.note[:-1]}, and not both have a standard error.")
+    known = replace(
+        plain,
+        difference=found.difference,
+        ci=found.interval(),
+        standard_error=found.standard_error,
+        largest_loss=found.largest_loss(settings.alpha),
+    )
+    if settings.test != "auto":
+        return replace(known, note=f"--test {settings.test} needs samples on both sides.")
+    margin = 0.0 if settings.margin is None else settings.margin(plain.match, plain.metric)
+    return replace(
+        known,
+        test=stats.UNPAIRED,
+        p=found.p,
+        p_worse=found.p_worse(margin),
+        detectable=stats.detectable(found.standard_error, alpha=settings.alpha),
+        note="",
+    )
 
 
 def wanted_scores(match: Match, names: Sequence[str] = ()) -> list[tuple[Score, Score]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -71,7 +71,18 @@ def _legend(found: Comparison) -> str:
         "detectable: the\ndifference this test finds 4 times in 5. p (Holm): corrected for "
         f"{sum(one.p is not None for one in found.cells)} tests."
     )
+    number = sum(one.test == stats.UNPAIRED for one in found.cells)
+    if number:
+        words += f"\n{unpaired_words(number)}"
     return words + "".join(f"\nPARTIAL: {label} is not complete." for label in partial)
+
+
+def unpaired_words(number: int) -> str:
+    """What to know of so many unpaired tests."""
+    return (
+        f"{number} unpaired: samples are not kept on both sides, so that a z-test of the scores' "
+        "standard errors\ntakes the place of a paired test; it finds large differences only."
+    )
 
 
 def _word(one: CellComparison) -> str:
@@ -102,7 +113,25 @@ def _curve_table(found: Comparison) -> str:
             ]
         )
     title = "Scaling curves (level: the fitted score at the size named)"
-    return f"{title}\n{grid(rows, CURVE_HEADER, left=(0, 1, 2, 3, 9))}"
+    lines = [title, grid(rows, CURVE_HEADER, left=(0, 1, 2, 3, 9)), *_curve_legend(found.curves)]
+    return "\n".join(lines)
+
+
+def _curve_legend(curves: Sequence[CurveComparison]) -> Iterator[str]:
+    """What a reader would else take for granted: samples drawn anew, non-embedding sizes."""
+    told = [one for one in curves if one.found.exponent is not None]
+    for drawn, words in (
+        ("standard errors", "rest on the scores' standard errors, as no samples are kept"),
+        (
+            "nothing",
+            "rest on the scatter about the laws alone: neither samples nor standard errors",
+        ),
+    ):
+        number = sum(one.drawn == drawn for one in told)
+        if number:
+            yield f"{number} of {len(told)} {words}; what the sizes share does not cancel."
+    if any(one.axis == "total" for one in told):
+        yield "Sizes are total parameters; non-embedding ones are not known of every model."
 
 
 def _shifts(found: Comparison) -> Iterator[tuple[CurveComparison, str, Shift, float]]:
@@ -187,6 +216,8 @@ def _curve_entries(found: Comparison) -> list[Mapping[str, Any]]:
             "family_b": one.family_b,
             "metric": one.metric.name,
             "law": one.found.law,
+            "x": one.axis,
+            "drawn": one.drawn,
             "size": one.found.size,
             "exponent": None,
             "level": None,

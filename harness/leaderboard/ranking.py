@@ -21,7 +21,6 @@ from harness.types import Metric, Score
 
 Array = NDArray[np.float64]
 
-Z = 1.959963984540054
 PAIRED = {"mcnemar": "McNemar's test", "permutation": "paired permutation test"}
 BOOTSTRAP = "paired bootstrap test"
 UNPAIRED = "unpaired test from standard errors"
@@ -65,7 +64,8 @@ def from_samples(metric: Metric, tables: Aligned, resampler: stats.Resampler) ->
 def from_scores(metric: Metric, scores: Sequence[Score], resampler: stats.Resampler) -> Material:
     """Without samples: normal draws of the scores' standard errors, where all have one."""
     values = np.array([score.value for score in scores])
-    errors = np.array([_standard_error(score) for score in scores])
+    known = [stats.standard_error(score) for score in scores]
+    errors = np.array([np.nan if error is None else error for error in known])
     draws = None
     if np.isfinite(errors).all():
         generator = np.random.default_rng([resampler.seed, 19])
@@ -165,12 +165,6 @@ def _certainly(pairs: stats.Pairs, level: float) -> bool:
     square = float((difference**2).sum())
     bound = 2 * np.exp(-(float(difference.sum()) ** 2) / (2 * square)) if square else 1.0
     return bool(bound <= level)
-
-
-def _standard_error(score: Score) -> float:
-    if score.stderr is not None:
-        return score.stderr
-    return (score.ci[1] - score.ci[0]) / (2 * Z)
 
 
 def _sign(metric: Metric) -> float:

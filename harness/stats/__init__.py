@@ -10,9 +10,11 @@ from harness.stats.multiple import affordable_draws, holm
 from harness.stats.pairs import Pairs, pair
 from harness.stats.resampling import Resampler, Spread, detectable, spread
 from harness.stats.significance import TESTS, Significance, choose, shifted, significance
+from harness.stats.unpaired import UNPAIRED, standard_error, unpaired
 
 __all__ = [
     "TESTS",
+    "UNPAIRED",
     "Pairs",
     "Resampler",
     "Significance",
@@ -25,4 +27,6 @@ __all__ = [
     "shifted",
     "significance",
     "spread",
+    "standard_error",
+    "unpaired",
 ]
