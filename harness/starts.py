@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -16,6 +17,8 @@ from harness.types import ModelSettings
 
 CONFIG = "config.json"
 RECORD = "harness_model.json"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""What a scheme's argument may be besides a folder; the trainer fetches it."""
 
 
 def find_starts(
@@ -54,7 +57,11 @@ def _starts(registry: Registry, item: Item) -> Iterator[Start]:
     family = registry.families().get(item.name)
     if item.argument:
         registry.model(item.name)
-        yield from _folders(Path(item.argument), item.text)
+        folder = Path(item.argument).expanduser()
+        if not folder.is_dir() and HUB_ID.fullmatch(item.argument):
+            yield Start(folder=Path(item.argument), name=folder.name, family="")
+        else:
+            yield from _folders(folder, item.text)
     elif family or item.name in registry.models:
         for name in family or (item.name,):
             yield _carried(registry, name)

@@ -26,11 +26,31 @@ def _nothing() -> Mapping[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """A checkpoint to start from: its folder, what it is called and the family it belongs to."""
+    """A checkpoint to start from: its folder, what it is called and the family it belongs to.
+
+    A ``folder`` that is not there may be an id of the hub, to be fetched.
+    """
 
     folder: Path
     name: str
     family: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPoint:
+    """Where a training stands: ``values`` by name (losses in nats, scores), after ``step``."""
+
+    model: str
+    step: int
+    tokens: int
+    values: Mapping[str, float]
+
+
+Watch: TypeAlias = Callable[[TrainingPoint], None]
+
+
+def unwatched(point: TrainingPoint) -> None:
+    """Nobody looks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +74,8 @@ class FinetuneRequest:
         of the draw of the share, the head's first weights and the order of examples
     batch_size, accumulate
         texts per step of the device, and such steps per step of the optimiser
+    watch
+        is told of every evaluation
     patience
         epochs without a better validation score or loss before training stops; 0: never
     """
@@ -80,6 +102,7 @@ class FinetuneRequest:
     gradient_checkpointing: bool = False
     device: str = "auto"
     dtype: str = "auto"
+    watch: Watch = unwatched
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ import hf_tiny
 import train_tiny
 
 from harness.cli import invoke
-from harness.errors import SaveError
+from harness.errors import SaveError, UsageError
 from harness.results import RunDirectory
 from harness.tagreports import tag_reports
 from harness_train.finetune import costs, saving
@@ -247,8 +247,6 @@ def test_a_full_disk_leaves_nothing_that_looks_complete(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    saving.prepare(tmp_path)
-
     def write(folder: Path) -> dict[str, Any]:
         save_file({"x": torch.zeros(100_000)}, folder / "model.safetensors")
         return {}
@@ -257,13 +255,22 @@ def test_a_full_disk_leaves_nothing_that_looks_complete(tmp_path: Path) -> None:
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
     try:
-        with pytest.raises(SaveError, match="could not be saved") as caught:
+        with saving.prepared(tmp_path), pytest.raises(SaveError, match="not be saved") as caught:
             saving.save_checkpoint(tmp_path, "x", write)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
     assert len(str(caught.value).splitlines()) <= 3
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_two_processes_do_not_train_in_one_place(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    said = pytest.raises(UsageError, match="Another process is training")
+    with saving.prepared(tmp_path), said, saving.prepared(tmp_path):
+        pass
+    with saving.prepared(tmp_path):
+        pass
 
 
 def test_the_plan_says_what_it_costs_and_trains_nothing(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.training import TrainingPoint
 from harness_train.finetune.measuring import MEASURES
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 class Course:
     """What happens while one model is trained: changed by the trainer and its callbacks."""
 
+    name: str
     tell: Callable[[str], None]
+    watch: Callable[[TrainingPoint], None]
     patience: int
     tokens: int = 0
     samples: int = 0
@@ -50,6 +53,14 @@ def watch(model: Any, kind: RequestKind, steps: int, course: Course) -> Any:
                 return
             scores = _scores(metrics or {})
             loss = scores.get("loss", math.nan)
+            course.watch(
+                TrainingPoint(
+                    model=course.name,
+                    step=state.global_step,
+                    tokens=course.tokens,
+                    values={f"validation/{name}": value for name, value in scores.items()},
+                )
+            )
             rank = measure.rank(scores)
             better = course.best is None or rank > course.best
             # A score may stand still for long, at no entity found, while the loss still falls.

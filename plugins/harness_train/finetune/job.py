@@ -24,7 +24,13 @@ from harness_train.finetune.estimating import (
 )
 from harness_train.finetune.methods import plain_model
 from harness_train.finetune.ready import Ready, make_ready, read_texts
-from harness_train.finetune.recording import record_of, row_of, with_counts, with_training
+from harness_train.finetune.recording import (
+    notes_of,
+    record_of,
+    row_of,
+    with_counts,
+    with_training,
+)
 from harness_train.finetune.starting import SCHEMES, open_base
 from harness_train.finetune.training import DivergedError, Plan, Trained, train_cell
 
@@ -73,18 +79,20 @@ class FinetuneJob:
 
     def run(self, tell: Callable[[str], None]) -> Iterator[TrainedModel]:
         """Train what is missing. Raises UsageError where the folder holds another sweep's cells."""
-        saving.prepare(self._request.output)
-        for number, cell in enumerate(self._cells, start=1):
-            label = f"[{number}/{len(self._cells)}] {cell.name}"
-            ready = self._ready(cell)
-            row = self._done(ready)
-            if row is not None:
-                tell(f"{label}: done before")
+        with saving.prepared(self._request.output):
+            for number, cell in enumerate(self._cells, start=1):
+                told = _labelled(tell, f"[{number}/{len(self._cells)}] {cell.name}")
+                ready = self._ready(cell)
+                row = self._done(ready)
+                if row is not None:
+                    told("done before")
+                else:
+                    told(f"{ready.samples} examples, {ready.data.train.tokens} tokens an epoch")
+                    for note in notes_of(ready.data):
+                        told(f"warning: {note}")
+                    refuse_memory(self._estimate(ready))
+                    row = self._train(ready, told)
                 yield row
-                continue
-            tell(f"{label}: {ready.samples} examples, {ready.data.train.tokens} tokens an epoch")
-            refuse_memory(self._estimate(ready))
-            yield self._train(ready, _labelled(tell, label))
 
     @cached_property
     def _device(self) -> str:
@@ -128,6 +136,7 @@ class FinetuneJob:
     def _train(self, ready: Ready, tell: Callable[[str], None]) -> TrainedModel:
         request = self._request
         plan = Plan(
+            name=ready.cell.name,
             kind=request.kind,
             seed=ready.cell.seed,
             device=self._device,

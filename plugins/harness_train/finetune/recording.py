@@ -38,7 +38,7 @@ def row_of(ready: Ready, task: str, *, trainable: int, device: str, dtype: str) 
             "device": device,
             "dtype": dtype,
         },
-        notes=_notes(data),
+        notes=notes_of(data),
     )
 
 
@@ -99,10 +99,13 @@ def record_of(row: TrainedModel, ready: Ready, trained: Trained) -> dict[str, An
     }
 
 
-def _notes(data: Data) -> tuple[str, ...]:
+def notes_of(data: Data) -> tuple[str, ...]:
+    """What of the texts is not learnt as it stands."""
     found = []
-    if data.train.cut:
-        found.append(f"{data.train.cut} training texts are longer than the model's context")
-    if data.train.unread:
-        found.append(f"the tokenizer leaves nothing of {data.train.unread} words")
+    train = data.train
+    if train.cut:
+        lost = "lose their end" if train.places else "are cut or left out"
+        found.append(f"{train.cut} training texts are longer than the model takes and {lost}")
+    if train.unread:
+        found.append(f"the tokenizer leaves nothing of {train.unread} words")
     return tuple(found)

@@ -6,34 +6,62 @@ Everything is written into a hidden folder beside its place and moved there in o
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from harness.codec import from_json, to_json
-from harness.errors import DataError, SaveError
+from harness.errors import DataError, SaveError, UsageError
 from harness.training import TrainedModel
 
 MODELS = "models"
 FAILED = "failed"
 RECORD = "harness_model.json"
 PARTIAL = ".partial"
+LOCK = ".lock"
 
 
-def prepare(output: Path) -> None:
-    """Make the sweep's folders, and clear away what an earlier, killed run left unfinished."""
+@contextmanager
+def prepared(output: Path) -> Iterator[None]:
+    """Make the sweep's folders, and clear away what an earlier, killed run left unfinished.
+
+    Inside, no other process may train in ``output``; the system lets go of the lock when a process
+    ends, however it ends. Raises SaveError, and UsageError while another is at work.
+    """
     try:
         for folder in (output / MODELS, output / FAILED):
             folder.mkdir(parents=True, exist_ok=True)
-        for left in (output / MODELS).glob(f".*{PARTIAL}"):
-            shutil.rmtree(left, ignore_errors=True)
+        lock = (output / LOCK).open("a", encoding="utf-8")
     except OSError as error:
         raise SaveError(
             f"Cannot write to {output}: {error.strerror or error}.\nGive another -o."
         ) from error
+    with lock:
+        if not _locked(lock):
+            raise UsageError(
+                f"Another process is training in {output}.\nWait for it, or give another -o."
+            )
+        for left in (output / MODELS).glob(f".*{PARTIAL}"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
+def _locked(file: IO[str]) -> bool:
+    """Whether the lock is ours; always where the system has none, as on Windows."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES)
+    return True
 
 
 def save_checkpoint(

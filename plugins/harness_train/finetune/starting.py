@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, ModelError, UsageError
-from harness_hf.checkpoint import Checkpoint, open_checkpoint, read_tensors
+from harness_hf.checkpoint import Checkpoint, read_tensors
 from harness_hf.counts import count_parameters
+from harness_hf.options import Options
 from harness_hf.quiet import quiet
+from harness_hf.resolve import find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +46,10 @@ class Base:
 def open_base(start: Start, kind: RequestKind, length: int | None) -> Base:
     """Read what the checkpoint says of itself, and refuse what cannot be trained to ``kind``.
 
-    Raises DataError for a broken checkpoint and UsageError for one of the wrong kind.
+    An id of the hub is fetched. Raises DataError for a broken checkpoint, ModelError for one that
+    cannot be had and UsageError for one of the wrong kind.
     """
-    checkpoint = open_checkpoint(start.folder)
+    checkpoint = find(Options(scheme="hf", source=str(start.folder)))
     config = _config(checkpoint)
     _refuse_objective(config, kind, start.name)
     own = next((int(getattr(config, key)) for key in CONTEXT_KEYS if _positive(config, key)), None)

@@ -48,6 +48,7 @@ class Data:
 class Plan:
     """The numbers of one cell's training; ``steps`` are the optimiser's in all epochs."""
 
+    name: str
     kind: RequestKind
     seed: int
     device: str
@@ -87,7 +88,7 @@ def train_cell(
     Raises DivergedError at the first loss that is not finite, and where the validation loss never
     fell below ``DIVERGED`` times the untrained model's.
     """
-    course = Course(tell=tell, patience=request.patience)
+    course = Course(name=plan.name, tell=tell, watch=request.watch, patience=request.patience)
     started = time.monotonic()
     with quiet(), seeded(plan.seed), tempfile.TemporaryDirectory() as scratch:
         trainer = _trainer(model, data, plan, request, course, scratch)
