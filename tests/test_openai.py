@@ -97,6 +97,19 @@ def test_declaring_the_scheme_loads_no_sdk() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_without_the_sdk_it_is_said_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['openai'] = None\n"
+        "from harness.cli import main\n"
+        "main(['run', '-m', 'openai:m@http://127.0.0.1:9/v1', '-t', 'world-qa', '--limit', '1'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "pip install 'harness[openai]'" in done.stderr
+
+
 @pytest.mark.parametrize("endpoint", ["chat", "completions"])
 def test_every_prompt_gets_its_own_answer(endpoint: str) -> None:
     with ApiServer() as server:

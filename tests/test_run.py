@@ -49,7 +49,9 @@ class Watcher:
         self.lines.append(f"warn {message}")
 
 
-def go(registry: Registry, path: Path, **wanted: object) -> tuple[Outcome, list[str]]:
+def go(
+    registry: Registry, path: Path, max_cost: float | None = None, **wanted: object
+) -> tuple[Outcome, list[str]]:
     made = plan(registry, RunRequest(**wanted))  # type: ignore[arg-type]
     directory = RunDirectory(path)
     directory.prepare()
@@ -57,7 +59,13 @@ def go(registry: Registry, path: Path, **wanted: object) -> tuple[Outcome, list[
     directory.write_manifest(manifest)
     watcher = Watcher([])
     with ResponseStore(path / "responses.sqlite") as store:
-        place = Workplace(registry=registry, directory=directory, store=store, progress=watcher)
+        place = Workplace(
+            registry=registry,
+            directory=directory,
+            store=store,
+            progress=watcher,
+            max_cost=max_cost,
+        )
         return execute(made, place), watcher.lines
 
 
