@@ -100,6 +100,11 @@ def test_the_command_says_it_and_ends_with_it(
     assert (document["requests"], document["loglikelihoods"]) == (8, 4)
 
 
+def test_only_tasks_that_the_model_can_be_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["doctor", "hf-classifier:x"]) == 2
+    assert "No embedded task asks what hf-classifier answers (classify)" in capsys.readouterr().err
+
+
 def test_one_model_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["doctor", "nano"]) == 2
     assert "stands for 8 models; name one" in capsys.readouterr().err

@@ -239,6 +239,20 @@ def test_a_checkpoint_without_its_head_is_named(tmp_path: Path) -> None:
         ask(model_of("hf-classifier", tmp_path), [Classify(texts=("a",), labels=LABELS)])
 
 
+def test_a_pooling_layer_that_no_tag_needs_does_no_harm(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tagger(tmp_path)
+    file = tmp_path / "model.safetensors"
+    weights = load_file(file) | {"bert.pooler.dense.weight": torch.zeros(32, 32)}
+    save_file(weights, file, metadata={"format": "pt"})
+    (answer,) = ask(model_of("hf-tagger", tmp_path), [Tag(tokens=("Ben",))])
+    assert answer.error is None
+    save_file(weights | {"bert.extra": torch.zeros(1)}, file, metadata={"format": "pt"})
+    with pytest.raises(DataError, match=r"1 surplus \(bert.extra\)"):
+        ask(model_of("hf-tagger", tmp_path), [Tag(tokens=("Ben",))])
+
+
 def test_parameters_of_an_encoder_leave_out_its_embeddings(tmp_path: Path) -> None:
     plain = tagger(tmp_path)
     counts = model_of("hf-tagger", tmp_path).info.parameters

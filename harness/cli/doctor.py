@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import click
 
@@ -13,9 +14,9 @@ from harness.codec import to_json
 from harness.doctor import Diagnosis, diagnose, spread
 from harness.errors import PartialError, UsageError
 from harness.grading import Subject, draw_samples, requests_of
-from harness.plan import Cell, RunRequest, plan
-from harness.plugins import load_registry
-from harness.types import Generate, Loglikelihood, Model, Request
+from harness.plan import Cell, RunRequest, plan, plan_models
+from harness.plugins import Registry, load_registry
+from harness.types import Generate, Loglikelihood, Model, ModelSpec, Request
 
 TOLERANCE = 1e-3
 SHOWN = 3
@@ -58,11 +59,13 @@ def doctor(
     text or a tag at all; answers then depend on what is asked besides. Exits with 4 when some
     request has no answer.
     """
+    registry = load_registry()
     request = RunRequest(models=(model,), tasks=tasks, **asked)  # type: ignore[arg-type]
-    cells = plan(load_registry(), request).cells
-    names = dict.fromkeys(cell.model.text for cell in cells)
-    if len(names) > 1:
-        raise UsageError(f"'{model}' stands for {len(names)} models; name one.")
+    planned = plan_models(registry, request)
+    if len(planned) > 1:
+        raise UsageError(f"'{model}' stands for {len(planned)} models; name one.")
+    chosen = tasks or _askable(registry, planned[0].spec.spec)
+    cells = plan(registry, replace(request, tasks=chosen)).cells
     built = cells[0].model.build()
     requests = spread([_requests(cell, number) for cell in cells], number)
     found = diagnose(built, requests)
@@ -75,6 +78,21 @@ def doctor(
     if not healthy:
         return 1
     return PartialError.exit_code if found.failed else 0
+
+
+def _askable(registry: Registry, spec: ModelSpec) -> tuple[str, ...]:
+    """The embedded tasks that ask what the model answers."""
+    found = tuple(
+        name
+        for name, task in registry.tasks.items()
+        if task.spec.default and any(kinds <= spec.kinds for kinds in task.spec.needs)
+    )
+    if not found:
+        raise UsageError(
+            f"No embedded task asks what {spec.name} answers ({', '.join(sorted(spec.kinds))}).\n"
+            "Name one with --tasks."
+        )
+    return found
 
 
 def _requests(cell: Cell, number: int) -> list[Request]:
