@@ -90,7 +90,7 @@ class Server:
 
     def _connection(self, error: openai.APIConnectionError) -> Setback:
         cause = error.__cause__
-        said = self._words(str(cause)) if cause is not None and str(cause) else "the connection was lost"
+        said = self._words(str(cause or "")) or "the connection was lost"
         absent = type(cause).__name__ in ("ConnectError", "ConnectTimeout")
         return Setback(reason=said, crowded=True, billable=not absent, absent=absent)
 
