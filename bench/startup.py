@@ -157,6 +157,7 @@ def main() -> None:
                 taken[0].append(measure([*ours, *work.ours], site, folder))
                 taken[1].append(measure([*theirs, *work.theirs], bare, folder))
             table.append(row(work.name, median(taken[0][1:]), median(taken[1][1:])))
+            print(*table[-1], sep="\t", file=sys.stderr, flush=True)
     headers = ["command", "lm-eval s", "ours s", "ratio"]
     headers += ["lm-eval CPU s", "ours CPU s", "ratio", "lm-eval MB", "ours MB"]
     print(tabulate.tabulate(table, headers, disable_numparse=True, stralign="right"))
