@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import pluggy
 
+from harness.tracking import TrackerSpec
 from harness.training import TrainerSpec
 from harness.types import CellRecord, ExporterSpec, ImporterSpec, ModelSpec, RunRecord, TaskSpec
 
@@ -42,6 +43,11 @@ def harness_exporters() -> Iterable[ExporterSpec]:  # type: ignore[empty-body]
 @hookspec
 def harness_trainers() -> Iterable[TrainerSpec]:  # type: ignore[empty-body]
     """Yield a spec for ``harness finetune`` or ``harness pretrain``, or both."""
+
+
+@hookspec
+def harness_trackers() -> Iterable[TrackerSpec]:  # type: ignore[empty-body]
+    """Yield a spec for every place that ``--track`` can send curves and scores to."""
 
 
 @hookspec

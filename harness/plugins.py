@@ -22,6 +22,7 @@ import pluggy
 
 from harness import hookspecs
 from harness.errors import PluginError, UsageError, suggestion
+from harness.tracking import TrackerSpec
 from harness.training import TrainerName, TrainerSpec
 from harness.types import (
     CellRecord,
@@ -42,9 +43,10 @@ LISTINGS = {
     "importer": "harness import --list",
     "exporter": "harness export --list",
     "trainer": "harness plugins",
+    "tracker": "harness plugins",
 }
 
-SpecT = TypeVar("SpecT", ModelSpec, TaskSpec, ImporterSpec, ExporterSpec, TrainerSpec)
+SpecT = TypeVar("SpecT", ModelSpec, TaskSpec, ImporterSpec, ExporterSpec, TrainerSpec, TrackerSpec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ class PluginInfo:
     importers: tuple[str, ...] = ()
     exporters: tuple[str, ...] = ()
     trainers: tuple[str, ...] = ()
+    trackers: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -87,6 +90,7 @@ class Registry:
     importers: Mapping[str, Registered[ImporterSpec]] = field(default_factory=dict)
     exporters: Mapping[str, Registered[ExporterSpec]] = field(default_factory=dict)
     trainers: Mapping[str, Registered[TrainerSpec]] = field(default_factory=dict)
+    trackers: Mapping[str, Registered[TrackerSpec]] = field(default_factory=dict)
     observers: tuple[tuple[PluginInfo, pluggy.PluginManager], ...] = ()
 
     @property
@@ -124,6 +128,10 @@ class Registry:
     def trainer(self, name: str) -> Registered[TrainerSpec]:
         """The trainer behind the command; raises UsageError or, for a clash, PluginError."""
         return self._find("trainer", name, self.trainers, self.trainers)
+
+    def tracker(self, name: str) -> Registered[TrackerSpec]:
+        """The tracker called ``name``; raises UsageError or, for a clash, PluginError."""
+        return self._find("tracker", name, self.trackers, self.trackers)
 
     def laws(self) -> tuple[tuple[PluginInfo, object], ...]:
         """The scaling laws of all plugins; raises PluginError naming the one that fails."""
@@ -167,7 +175,9 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     importers, importer_clashes = _collect("importer", loaded, lambda one: one.importers)
     exporters, exporter_clashes = _collect("exporter", loaded, lambda one: one.exporters)
     trainers, trainer_clashes = _collect("trainer", loaded, lambda one: one.trainers)
-    clashes = model_clashes | task_clashes | importer_clashes | exporter_clashes | trainer_clashes
+    trackers, tracker_clashes = _collect("tracker", loaded, lambda one: one.trackers)
+    clashes = model_clashes | task_clashes | importer_clashes | exporter_clashes
+    clashes |= trainer_clashes | tracker_clashes
     return Registry(
         plugins=tuple(one.info for one in loaded),
         models=MappingProxyType(models),
@@ -176,6 +186,7 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
         importers=MappingProxyType(importers),
         exporters=MappingProxyType(exporters),
         trainers=MappingProxyType(trainers),
+        trackers=MappingProxyType(trackers),
         observers=tuple((one.info, one.manager) for one in loaded if one.manager is not None),
     )
 
@@ -206,6 +217,7 @@ class _Loaded:
     importers: tuple[ImporterSpec, ...] = ()
     exporters: tuple[ExporterSpec, ...] = ()
     trainers: tuple[TrainerSpec, ...] = ()
+    trackers: tuple[TrackerSpec, ...] = ()
 
 
 def _order(point: EntryPoint) -> tuple[str, str, str]:
@@ -239,6 +251,7 @@ def _load(point: EntryPoint) -> _Loaded:
             importers = _specs("harness_importers", manager.hook.harness_importers, ImporterSpec)
             exporters = _specs("harness_exporters", manager.hook.harness_exporters, ExporterSpec)
             trainers = _specs("harness_trainers", manager.hook.harness_trainers, TrainerSpec)
+            trackers = _specs("harness_trackers", manager.hook.harness_trackers, TrackerSpec)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a stranger's import raises, SystemExit included
@@ -251,6 +264,7 @@ def _load(point: EntryPoint) -> _Loaded:
             importers=tuple(spec.name for spec in importers),
             exporters=tuple(spec.name for spec in exporters),
             trainers=tuple(spec.name for spec in trainers),
+            trackers=tuple(spec.name for spec in trackers),
         ),
         manager=manager,
         models=models,
@@ -258,6 +272,7 @@ def _load(point: EntryPoint) -> _Loaded:
         importers=importers,
         exporters=exporters,
         trainers=trainers,
+        trackers=trackers,
     )
 
 
@@ -318,7 +333,7 @@ def _specs(hook: str, call: pluggy.HookCaller, kind: type[SpecT]) -> tuple[SpecT
 
 
 def _spec_problem(
-    spec: ModelSpec | TaskSpec | ImporterSpec | ExporterSpec | TrainerSpec,
+    spec: ModelSpec | TaskSpec | ImporterSpec | ExporterSpec | TrainerSpec | TrackerSpec,
 ) -> str | None:
     """What would make planning fail later, far from the plugin that is to blame."""
     family = spec.family if isinstance(spec, ModelSpec) else ""
@@ -332,6 +347,8 @@ def _spec_problem(
         return None if callable(spec.read) else f"'{spec.name}' whose read cannot be called"
     if isinstance(spec, ExporterSpec):
         return None if callable(spec.write) else f"'{spec.name}' whose write cannot be called"
+    if isinstance(spec, TrackerSpec):
+        return None if callable(spec.open) else f"'{spec.name}' whose open cannot be called"
     if not callable(spec.build):
         return f"'{spec.name}' with build={spec.build!r}, which cannot be called"
     if isinstance(spec, TrainerSpec):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, get_args
 
-from harness.training import TrainingJob
+from harness.training import TrainingJob, Watch, unwatched
 from harness.types import Sample
 
 Objective: TypeAlias = Literal["causal", "mlm", "mlm+nsp"]
@@ -167,7 +167,7 @@ class PretrainRequest:
     """Train every size of ``family`` on ``corpus`` by ``objective``; checkpoints into ``output``.
 
     ``evaluations`` are the tasks of ``corpus.against``, ready to be read. ``only`` names the
-    sizes to train, all if empty.
+    sizes to train, all if empty. ``watch`` is told of every line of the log.
     """
 
     objective: Objective
@@ -178,6 +178,7 @@ class PretrainRequest:
     evaluations: tuple[Evaluation, ...] = ()
     only: tuple[str, ...] = ()
     device: str = "auto"
+    watch: Watch = unwatched
 
 
 @dataclass(frozen=True, kw_only=True)

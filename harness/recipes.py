@@ -104,13 +104,24 @@ def _options(kind: type[T], said: Mapping[str, Any], where: str, *, required: bo
             raise UsageError(f"{where}: unknown entry '{name}'. {suggestion(name, names)}")
     if required:
         usual: dict[str, Any] = {"batch_rows": None, "rates": [], "dtype": None}
+        missing = [name for name in names if name not in {**usual, **said}]
+        if missing:
+            raise UsageError(f"{where}: '{missing[0]}' is missing.")
     else:
         usual = to_json(kind())
+    if not required:
+        for name, value in said.items():
+            _read(kind, {**usual, name: value}, f"{where}: '{name}'")
+    return _read(kind, {**usual, **said}, where)
+
+
+def _read(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     try:
-        return from_json(kind, {**usual, **said}, where=where)
+        return from_json(kind, values, where=where)
     except DataError as error:
-        # The codec's second line speaks of files that programs write.
-        raise UsageError(str(error).splitlines()[0]) from None
+        # The codec speaks of files that programs write; what it found is after the colon.
+        reason = str(error).splitlines()[0].partition(f"does not hold a {kind.__name__}: ")[2]
+        raise UsageError(f"{where} cannot be so: {reason or error}") from None
 
 
 def _beside(path: Path, name: object) -> object:

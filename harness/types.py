@@ -280,8 +280,8 @@ class ModelSpec:
     ``argument`` names what must follow the colon, such as ``PATH``; empty: nothing may.
     ``kinds`` are what it can be asked; none: it is there to be trained further, and its model has
     the folder of its checkpoint in ``folder``. ``family`` groups sizes: ``--models FAMILY`` stands
-    for all of them, ordered by ``size`` (parameters, for ordering and listing only). ``default`` makes it part of what ``harness run``
-    does when no model is named.
+    for all of them, ordered by ``size`` (parameters, for ordering and listing only). ``default``
+    makes it part of what ``harness run`` does when no model is named.
     """
 
     name: str

@@ -13,7 +13,8 @@ import pytest
 LAYERS = [
     {"errors", "types", "wording"},
     {"rendering", "metering", "sizes", "reading", "training"},
-    {"hookspecs", "codec", "names", "fetching", "pretraining"},
+    {"pretraining", "tracking"},
+    {"hookspecs", "codec", "names", "fetching"},
     {"plugins", "recipes", "cellstats"},
     {"plan", "starts", "statsindex"},
     {"metrics", "store", "results"},

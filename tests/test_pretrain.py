@@ -225,7 +225,9 @@ def test_sizes_grow_in_width_and_depth_up_to_the_largest(sizes: int, most: float
     )
     shapes = shapes_of(request, 1000)
     counts = [shape.non_embedding for shape in shapes]
-    assert len(shapes) == sizes and counts == sorted(set(counts)) and most / 2 < counts[-1] <= most
+    assert (
+        len(shapes) == sizes and counts == sorted(set(counts)) and most / 2.5 < counts[-1] <= most
+    )
     assert all(a.layers <= b.layers and a.width < b.width for a, b in pairwise(shapes))
 
 
@@ -241,7 +243,7 @@ def test_each_checkpoint_is_reached_at_no_rate(checkpoints: int, steps: int) -> 
     assert len(schedule.ends) == checkpoints and schedule.steps == steps
     for branch, end in enumerate(schedule.ends):
         rates = [schedule.rate(step, branch) for step in range(end)]
-        assert max(rates) <= 1 and rates[-1] <= max(0.5, 1.01 / (0.2 * end))
+        assert max(rates) <= 1.01 and rates[-1] <= max(0.5, 1.01 / (0.2 * end))
         if branch:
             earlier = schedule.ends[branch - 1]
             assert schedule.begin(branch) >= schedule.begin(branch - 1)

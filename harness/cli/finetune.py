@@ -14,6 +14,7 @@ import click
 
 from harness.cli.common import echo_json, terminable
 from harness.cli.run import run_cells
+from harness.cli.tracking import track_option, with_trackers
 from harness.codec import SCHEMA, to_json
 from harness.errors import UsageError, suggestion
 from harness.names import Item, escaped, parse_items
@@ -79,6 +80,7 @@ class Numbers:
     "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16, float16."
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder.")
+@track_option
 @click.option("--dry-run", is_flag=True, help="Say what it will cost; train nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def finetune(
@@ -93,6 +95,7 @@ def finetune(
     shares: str,
     seeds: int,
     output: Path,
+    track: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
     **numbers: object,
@@ -112,7 +115,7 @@ def finetune(
     Exit codes: 0 done, 2 usage, 4 a training diverged, or something cannot be read or saved,
     130 interrupted.
     """
-    registry = load_registry()
+    registry, trackers = with_trackers(load_registry(), track)
     wanted = _Wanted(registry=registry, task=task, kind=kind)
     request = FinetuneRequest(
         models=find_starts(registry, models, family=family),
@@ -125,6 +128,7 @@ def finetune(
         methods=_methods(method),
         shares=_shares(shares),
         seeds=tuple(range(seeds)),
+        watch=trackers.point,
         **vars(Numbers(**numbers)),  # type: ignore[arg-type]
     )
     with terminable(), redirect_stdout(sys.stderr):
@@ -134,6 +138,8 @@ def finetune(
     if dry_run:
         return _print_estimates(estimates, as_json=as_json)
     rows = _train(job, output)
+    for row in rows:
+        trackers.trained(row)
     if not as_json:
         click.echo(sweep_table(rows))
         methods = method_table(rows)

@@ -14,6 +14,7 @@ import click
 from tabulate import tabulate
 
 from harness.cli.common import echo_json, terminable
+from harness.cli.tracking import Trackers, track_option, with_trackers
 from harness.codec import SCHEMA, to_json
 from harness.plan import RunRequest, plan_tasks
 from harness.plugins import Registry, load_registry
@@ -74,6 +75,7 @@ WHOLE = {"documents", "vocabulary", "tokens", "batch_tokens", "checkpoints", "co
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, mps.")
 @click.option("--dtype", help="float32, bfloat16, float16.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the models.")
+@track_option
 @click.option("--dry-run", is_flag=True, help="Prepare the text, show the plan, train nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def pretrain(
@@ -81,6 +83,7 @@ def pretrain(
     only: tuple[str, ...],
     device: str,
     output: Path | None,
+    track: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
     **said: Any,
@@ -94,7 +97,7 @@ def pretrain(
     Exit codes: 0 done, 2 usage, 4 a size diverged or something cannot be read or saved,
     130 interrupted.
     """
-    registry = load_registry()
+    registry, trackers = with_trackers(load_registry(), track)
     tables = _with_options(read_recipe(recipe) if recipe else {}, said)
     made = make_recipe(tables, where=str(recipe) if recipe else "The command line")
     request = PretrainRequest(
@@ -106,6 +109,7 @@ def pretrain(
         evaluations=_evaluations(registry, made),
         only=only,
         device=device,
+        watch=trackers.point,
     )
     with terminable(), redirect_stdout(sys.stderr):
         job = cast("PretrainJob", registry.trainer("pretrain").spec.build(request))
@@ -114,12 +118,12 @@ def pretrain(
         click.echo(_preparation_table(prepared))
     if dry_run:
         return _plan(job, prepared, as_json=as_json)
-    rows = _train(job, request)
+    rows = _train(job, trackers)
     if as_json:
         echo_json(_document(prepared, {"models": [to_json(row) for row in rows]}))
     else:
         click.echo(f"\n{_model_table(rows)}")
-        click.echo(f"\nRun them: {_next_command(request.output, rows)}")
+        click.echo(f"\n{_next_command(request, rows)}")
     return 0 if all(row.outcome == "complete" for row in rows) else 4
 
 
@@ -180,13 +184,17 @@ def _evaluations(registry: Registry, made: Recipe) -> tuple[Evaluation, ...]:
     )
 
 
-def _train(job: PretrainJob, request: PretrainRequest) -> list[TrainedModel]:
+def _train(job: PretrainJob, trackers: Trackers) -> list[TrainedModel]:
     def tell(line: str) -> None:
         click.echo(line, err=True)
 
     try:
         with terminable(), redirect_stdout(sys.stderr):
-            return list(job.run(tell))
+            rows = []
+            for row in job.run(tell):
+                rows.append(row)
+                trackers.trained(row)
+            return rows
     except KeyboardInterrupt:
         command = shlex.join(["harness", *sys.argv[1:]])
         tell(f"interrupted; the same command goes on from here: {command}")
@@ -288,9 +296,11 @@ def _losses(row: TrainedModel) -> str:
     )
 
 
-def _next_command(output: Path, rows: Sequence[TrainedModel]) -> str:
+def _next_command(request: PretrainRequest, rows: Sequence[TrainedModel]) -> str:
     names = ",".join(row.name for row in rows if row.model)
     if not names:
-        return f"none; see {output}"
+        return f"No model came out; see {request.output}."
+    if request.objective != "causal":
+        return f"Fine-tune them: harness finetune --models {request.output} --help"
     several = f"{{{names}}}" if "," in names else names
-    return f"harness run --models 'hf:{output}/{several}' --tasks TASKS"
+    return f"Run them: harness run --models 'hf:{request.output}/{several}' --tasks TASKS"

@@ -14,6 +14,7 @@ import click
 
 from harness.cli.common import RESULTS, terminable
 from harness.cli.show import print_run, print_tags
+from harness.cli.tracking import track_option, with_trackers
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.manifest import new_manifest, now
 from harness.plan import Plan, RunRequest, plan, run_name
@@ -84,6 +85,7 @@ class BatchSize(click.ParamType[int | None]):
     type=click.FloatRange(min=0.0),
     help="What all models together may spend, in the currency of their prices.",
 )
+@track_option
 @click.option("--efficiency", is_flag=True, help="Also print what the answers cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def run(
@@ -92,6 +94,7 @@ def run(
     output: Path | None,
     max_errors: int,
     max_cost: float | None,
+    track: tuple[str, ...],
     efficiency: bool,
     as_json: bool,
     **numbers: object,
@@ -107,7 +110,7 @@ def run(
     130 interrupted.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    registry = load_registry()
+    registry, _ = with_trackers(load_registry(), track)
     request = RunRequest(models=models, tasks=tasks, **numbers)  # type: ignore[arg-type]
     made = plan(registry, request)
     path = output if output is not None else RESULTS / "runs" / run_name(made)

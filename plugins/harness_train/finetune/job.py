@@ -22,7 +22,7 @@ from harness_train.finetune.estimating import (
     seconds_per_text,
     texts_read,
 )
-from harness_train.finetune.methods import plain_model
+from harness_train.finetune.methods import save_plain
 from harness_train.finetune.ready import Ready, make_ready, read_texts
 from harness_train.finetune.recording import (
     notes_of,
@@ -169,13 +169,11 @@ class FinetuneJob:
         return self._save(ready, model, with_training(row, trained, peak.read()), trained)
 
     def _save(self, ready: Ready, model: Any, row: TrainedModel, trained: Trained) -> TrainedModel:
-        with quiet():
-            plain = plain_model(model, ready.cell.method)
         rows = [replace(row, model=self._address(ready))]
 
         def write(folder: Path) -> dict[str, Any]:
             with quiet():
-                plain.save_pretrained(folder)
+                save_plain(model, ready.cell.method, folder)
                 ready.tokenizer.save_pretrained(folder)
             rows.append(with_counts(rows[0], folder, ready))
             return record_of(rows[-1], ready, trained)

@@ -8,11 +8,16 @@ arXiv:2101.00190; ``head``: the new output layer alone.
 
 from __future__ import annotations
 
+import inspect
+import json
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
+from harness_hf.prefix import CONFIG, FOLDER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.training import Method
     from harness.types import RequestKind
 
@@ -66,10 +71,11 @@ def refuse_method(method: Method, kind: RequestKind, name: str) -> None:
             f"Method 'head' trains a new output layer, and '{name}' needs none to write answers.\n"
             "Use full, lora, adalora or adapter."
         )
-    if method == "prefix":
+    if method == "prefix" and kind == "generate":
         raise UsageError(
-            f"Method 'prefix' leaves no ordinary checkpoint of '{name}': the keys and values that "
-            "it learns are no part of the weights.\nUse full, lora, adalora or adapter."
+            f"Method 'prefix' leaves no checkpoint of '{name}' that could write answers: the keys "
+            "and values that it learns are no part of the weights.\n"
+            "Use full, lora, adalora or adapter."
         )
 
 
@@ -91,6 +97,8 @@ def _wrapped(model: Any, method: Method, kind: RequestKind, steps: int) -> Any:
     if method == "prefix":
         if whole:
             raise ValueError("it has no one stack of layers that a prefix could stand before")
+        if "past_key_values" not in inspect.signature(type(model.base_model).forward).parameters:
+            raise ValueError("its layers take no keys and values of a prefix")
         config = peft.PrefixTuningConfig(num_virtual_tokens=VIRTUAL_TOKENS, task_type=task)
         return peft.get_peft_model(model, config)
     targets = _targets(model)
@@ -140,6 +148,27 @@ def trainable_parameters(model: Any) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
+def save_plain(model: Any, method: Method, folder: Path) -> None:
+    """Write a checkpoint with what was learnt merged into its weights, a prefix beside them."""
+    if method == "prefix":
+        model.save_pretrained(folder / FOLDER)
+        config = folder / FOLDER / CONFIG
+        said = json.loads(config.read_text(encoding="utf-8"))
+        # It named the folder that training began from, which says nothing on another machine.
+        config.write_text(json.dumps(said | {"base_model_name_or_path": ""}), encoding="utf-8")
+        (folder / FOLDER / "README.md").unlink(missing_ok=True)
+    plain_model(model, method).save_pretrained(folder)
+
+
 def plain_model(model: Any, method: Method) -> Any:
-    """The model with what was learnt merged into its weights; transformers' own class again."""
-    return model.merge_and_unload() if method in ("lora", "adalora", "adapter") else model
+    """The model as transformers' own class again, with all that was learnt but a prefix."""
+    if method in ("lora", "adalora", "adapter"):
+        return model.merge_and_unload()
+    if method != "prefix":
+        return model
+    plain = model.base_model
+    for name, module in list(plain.named_modules()):
+        trained = getattr(module, "modules_to_save", None)
+        if trained is not None:
+            plain.set_submodule(name, trained["default"])
+    return plain

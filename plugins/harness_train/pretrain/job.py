@@ -107,15 +107,15 @@ class PretrainingJob:
             return
         if self._is_done(training):
             self._tell(f"{training.shape.name}: done before")
-            for branch in range(len(training.schedule.ends)):
-                folder = self.request.output / checkpoint_name(training, branch)
-                yield row_of(read_json(folder / RECORD), f"hf:{folder}")
+            yield from self._finished(training, len(training.schedule.ends))
             return
         subject = Subject(
             request=self.request, text=self._material.text, digest=self._material.digest
         )
         try:
-            for reached in training.run():
+            for number, reached in enumerate(training.run()):
+                if number == 0:  # those of an earlier command come first
+                    yield from self._finished(training, reached.branch)
                 record = record_of(subject, training, reached)
                 folder = self.request.output / record["name"]
                 self._refuse_useless(training, record)
@@ -129,6 +129,13 @@ class PretrainingJob:
             yield self._diverged(training, str(error))
             return
         training.state.unlink(missing_ok=True)
+
+    def _finished(self, training: Training, stop: int) -> Iterator[TrainedModel]:
+        """Rows of the checkpoints before ``stop``, from their records."""
+        for branch in range(stop):
+            folder = self.request.output / checkpoint_name(training, branch)
+            if is_complete(folder):
+                yield row_of(read_json(folder / RECORD), f"hf:{folder}")
 
     def _write(self, folder: Path, checkpoint: Any, record: Mapping[str, Any]) -> None:
         write_folder(
@@ -239,6 +246,7 @@ class PretrainingJob:
             device=self.device,
             state=output / STATE / f"{shape.name}.pt",
             log=output / LOGS / f"{shape.name}.jsonl",
+            watch=self.request.watch,
         )
 
     def _schedule(self, shape: Shape, rows: Rows) -> Schedule:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from harness.errors import HarnessError
 from harness.pretraining import TrainingOptions
+from harness.training import TrainingPoint, Watch
 from harness_train.pretrain.evaluation import HeldOut, losses_of
 from harness_train.pretrain.feed import Feed
 from harness_train.pretrain.networks import Network, build_network, build_optimisers
@@ -59,6 +60,7 @@ class Training:
     device: torch.device
     state: Path
     log: Path
+    watch: Watch
     _step: int = 0
     _branch: int = 0
     _seconds: float = 0.0
@@ -232,6 +234,20 @@ class Training:
         self._logged = step
         with saving(self.log), self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        self.watch(_point(self.shape.name, line))
+
+
+def _point(model: str, line: Mapping[str, Any]) -> TrainingPoint:
+    """A line of the log for whoever watches; a branch has a curve of its own."""
+    values = {"train_nats_per_token": line["train_nats_per_token"], "rate": line["rate"]}
+    for kind, said in line.get("held_out", {}).items():
+        values |= {f"{kind}/{name}": value for name, value in said.items()}
+    return TrainingPoint(
+        model=model,
+        step=line["step"],
+        tokens=line["tokens"],
+        values={f"checkpoint {line['checkpoint']}/{name}": v for name, v in values.items()},
+    )
 
 
 def _place(line: str) -> tuple[int, int]:

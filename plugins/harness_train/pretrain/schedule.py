@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 from harness.errors import UsageError
 
+HIGHEST = 1.01
+"""A warm-up over a broken number of steps ends a little above 1, as the embedded family's did."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
@@ -42,7 +45,7 @@ class Schedule:
         )
         done = step / self.steps
         if done < warm:
-            return (done + 1 / self.steps) / warm
+            return min((done + 1 / self.steps) / warm, HIGHEST)
         done = step / self.ends[branch]
         return 1.0 if done < 1 - self.decay else (1 - done) / self.decay
 

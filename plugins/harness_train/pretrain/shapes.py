@@ -1,8 +1,8 @@
 """The sizes of a family: given in full, or found by a rule; and the learning rate of each.
 
-The rule grows depth and width together: width is a multiple of 8 (from 256 on, of 64), there are
-``max(2, round(2 log2(width / 16)))`` layers, heads are about a quarter of the width wide, from 8
-to 64, and the MLP is 8/3 (Llama) or 4 times (BERT) as wide as the model.
+The rule grows depth and width together: width is a multiple of 4 (from 64 on, of 8; from 256 on,
+of 64), there are ``max(2, round(2 log2(width / 16)))`` layers, heads are about a quarter of the
+width wide, from 8 to 64, and the MLP is 8/3 (Llama) or 4 times (BERT) as wide as the model.
 """
 
 from __future__ import annotations
@@ -127,29 +127,23 @@ def _ruled(family: FamilyOptions, objective: Objective, vocabulary: int) -> Iter
     def count(size: SizeOptions) -> int:
         return non_embedding(objective, size.width, size.layers, size.hidden, vocabulary)
 
-    widths = [*range(8, 256, 8), *range(256, WIDEST + 1, 64)]
+    widths = [*range(8, 64, 4), *range(64, 256, 8), *range(256, WIDEST + 1, 64)]
     every = ((count(size), size) for size in (width_rule(objective, w) for w in widths))
-    known = list(takewhile(lambda each: each[0] <= family.most, every))
-    least = family.least or family.most / SPACING ** (family.sizes - 1)
-    if family.sizes < 1 or least > family.most or not known:
+    known = [
+        each
+        for each in takewhile(lambda each: each[0] <= family.most, every)
+        if each[0] >= (family.least or 0)
+    ]
+    if not 1 <= family.sizes <= len(known):
         smallest = count(width_rule(objective, widths[0]))
         raise UsageError(
-            f"There are no {family.sizes} sizes from {least:,.0f} to {family.most:,.0f} parameters "
-            f"outside the embeddings; the smallest of all has {smallest:,}.\n"
-            "Give --max-params a larger number, or --min-params a smaller one."
+            f"The rule has {len(known)} sizes from {family.least or smallest:,.0f} to "
+            f"{family.most:,.0f} parameters outside the embeddings, and {family.sizes} are asked "
+            f"for; the smallest of all has {smallest:,}.\n"
+            "Give --max-params a larger number, or ask for fewer --sizes."
         )
-    low = math.log(max(least, known[0][0]))
-    step = (math.log(family.most) - low) / max(1, family.sizes - 1)
-    targets = [low + step * number for number in range(family.sizes)]
-    if family.sizes == 1:
-        targets = [math.log(family.most)]
-    chosen = [min(known, key=lambda each: abs(math.log(each[0]) - t)) for t in targets]
-    if len({size.width for _, size in chosen}) < len(chosen):
-        raise UsageError(
-            f"{family.sizes} different sizes do not fit between {math.exp(low):,.0f} and "
-            f"{family.most:,.0f} parameters outside the embeddings.\n"
-            "Ask for fewer --sizes or a larger --max-params."
-        )
+    least = max(family.least or family.most / SPACING ** (family.sizes - 1), known[0][0])
+    chosen = _spread(known, least, family.most, family.sizes)
     for number, size in chosen:
         yield SizeOptions(
             name=f"{family.name}-{short(number).lower()}",
@@ -158,6 +152,23 @@ def _ruled(family: FamilyOptions, objective: Objective, vocabulary: int) -> Iter
             heads=size.heads,
             hidden=size.hidden,
         )
+
+
+_Counted = tuple[int, SizeOptions]
+
+
+def _spread(known: list[_Counted], least: float, most: float, sizes: int) -> list[_Counted]:
+    """So many of ``known``, each the nearest to its place at equal ratios, no two the same."""
+    ratio = (most / least) ** (1 / max(1, sizes - 1))
+    chosen: list[_Counted] = []
+    first = 0
+    for number in range(sizes):
+        wished = most / ratio ** (sizes - 1 - number)
+        left = range(first, len(known) - (sizes - 1 - number))
+        place = min(left, key=lambda at: abs(math.log(known[at][0] / wished)))
+        chosen.append(known[place])
+        first = place + 1
+    return chosen
 
 
 def _rates(size: SizeOptions, rate: float | None) -> tuple[float, float]:

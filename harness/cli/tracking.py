@@ -1,0 +1,117 @@
+"""``--track``: opening trackers, and keeping their failures away from what they watch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+
+from harness import hookimpl
+from harness.errors import UsageError
+from harness.plugins import Registry, new_manager
+from harness.tracking import Tracker
+from harness.training import TrainedModel, TrainingPoint
+from harness.types import CellRecord, RunRecord
+
+track_option = click.option(
+    "--track",
+    multiple=True,
+    help="Send curves and scores: tensorboard:DIR, wandb:NAME, mlflow:URI.",
+)
+
+
+class Trackers:
+    """All open trackers as one, which never raises: one that fails is said once and left alone."""
+
+    def __init__(self, opened: Sequence[tuple[str, Tracker]]) -> None:
+        """``opened``: trackers by what the user called them."""
+        self._open = dict(opened)
+
+    def point(self, point: TrainingPoint) -> None:
+        """See :class:`harness.tracking.Tracker`."""
+        self._each(lambda tracker: tracker.point(point))
+
+    def trained(self, row: TrainedModel) -> None:
+        """See :class:`harness.tracking.Tracker`."""
+        self._each(lambda tracker: tracker.trained(row))
+
+    def close(self) -> None:
+        """See :class:`harness.tracking.Tracker`."""
+        self._each(lambda tracker: tracker.close())
+        self._open = {}
+
+    @hookimpl
+    def harness_cell_finished(self, record: CellRecord) -> None:
+        """A cell of a run, by the hook of every observer."""
+        self._each(lambda tracker: tracker.cell(record))
+
+    @hookimpl
+    def harness_run_finished(self, run: RunRecord) -> None:
+        """A run with its scaling plot, by the hook of every observer."""
+        if self._open:
+            figure = _scaling_plot(run)
+            self._each(lambda tracker: tracker.run(run, figure))
+
+    def _each(self, tell: Callable[[Tracker], None]) -> None:
+        for name, tracker in list(self._open.items()):
+            try:
+                with redirect_stdout(sys.stderr):
+                    tell(tracker)
+            except Exception as error:  # whatever a tracker's library raises
+                del self._open[name]
+                reason = " ".join(str(error).split())[:200] or type(error).__name__
+                click.echo(f"warning: tracking by {name} stopped: {reason}", err=True)
+
+
+@contextmanager
+def tracking(registry: Registry, texts: Sequence[str]) -> Iterator[tuple[Registry, Trackers]]:
+    """Open the trackers that ``texts`` name; the registry has them among its observers.
+
+    Raises UsageError for an unknown name, a missing library or a bad argument.
+    """
+    opened: list[tuple[str, Tracker]] = []
+    for text in texts:
+        name, colon, argument = text.partition(":")
+        spec = registry.tracker(name).spec
+        if not colon or not argument:
+            raise UsageError(f"--track {text}: say where to: --track {name}:{spec.argument}")
+        with redirect_stdout(sys.stderr):
+            opened.append((text, spec.open(argument)))
+    trackers = Trackers(opened)
+    manager = new_manager()
+    manager.register(trackers)
+    try:
+        yield _observed(registry, manager) if opened else registry, trackers
+    finally:
+        trackers.close()
+
+
+def with_trackers(registry: Registry, texts: Sequence[str]) -> tuple[Registry, Trackers]:
+    """The same until the command that is being carried out ends."""
+    return click.get_current_context().with_resource(tracking(registry, texts))
+
+
+def _observed(registry: Registry, manager: Any) -> Registry:
+    info = next(plugin for plugin in registry.plugins if not plugin.error)
+    return replace(registry, observers=(*registry.observers, (info, manager)))
+
+
+def _scaling_plot(run: RunRecord) -> bytes | None:
+    """The figure of ``harness plot``; None where nothing can be drawn."""
+    from harness.plots import run_panels, save_figure
+    from harness.results import RunDirectory
+
+    try:
+        panels = run_panels(run, RunDirectory(Path(run.directory)), tasks=(), metrics=())
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "scaling.png"
+            save_figure(panels, path)
+            return path.read_bytes()
+    except Exception:  # too few sizes, no matplotlib, ...: the scores are sent all the same
+        return None

@@ -1,0 +1,70 @@
+"""TensorBoard: event files below a folder, one folder for each model and one for the run."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UsageError
+from harness_track.values import SCORES, library, plain, scores_of, table_of
+
+if TYPE_CHECKING:
+    from harness.training import TrainedModel, TrainingPoint
+    from harness.types import CellRecord, RunRecord
+
+
+class TensorBoard:
+    """See :class:`harness.tracking.Tracker`; the horizontal axis of scores is the model's size."""
+
+    def __init__(self, folder: str) -> None:
+        """Open a folder. Raises UsageError where it cannot be."""
+        self._library = library("tensorboardX", "tensorboardX")
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--track tensorboard:{folder}: {error.strerror or error}.") from error
+        self._folder = Path(folder)
+        self._writers: dict[str, Any] = {}
+
+    def point(self, point: TrainingPoint) -> None:
+        """Curves over tokens."""
+        for name, value in point.values.items():
+            self._writer(point.model).add_scalar(plain(name), value, point.tokens)
+
+    def trained(self, row: TrainedModel) -> None:
+        """The last scores, at the model's training tokens."""
+        for name, value in row.scores.items():
+            self._writer(row.name).add_scalar(f"final/{plain(name)}", value, row.tokens)
+        self._writer(row.name).flush()
+
+    def cell(self, record: CellRecord) -> None:
+        """Scores, one point a model, over its parameters."""
+        size = record.model.parameters.total or 0
+        for name, value in scores_of(record).items():
+            self._writer(record.model.family).add_scalar(name, value, size)
+        self._writer(record.model.family).flush()
+
+    def run(self, run: RunRecord, figure: bytes | None) -> None:
+        """The table as Markdown, and the scaling plot."""
+        lines = [" | ".join(SCORES), " | ".join("---" for _ in SCORES)]
+        lines += [" | ".join(str(value) for value in row) for row in table_of(run)]
+        self._writer("run").add_text("scores", "\n".join(lines))
+        if figure is not None:
+            import numpy as np
+            from PIL import Image
+
+            pixels = np.asarray(Image.open(io.BytesIO(figure)).convert("RGB"))
+            self._writer("run").add_image("scaling", pixels, dataformats="HWC")
+        self._writer("run").flush()
+
+    def close(self) -> None:
+        """Close every file."""
+        for writer in self._writers.values():
+            writer.close()
+
+    def _writer(self, name: str) -> Any:
+        if name not in self._writers:
+            folder = self._folder / plain(name).replace("/", "_")
+            self._writers[name] = self._library.SummaryWriter(str(folder))
+        return self._writers[name]
