@@ -1,13 +1,18 @@
 """Data sets from the Hugging Face hub: pinned by commit, kept with digests, checked by columns.
 
 Only :func:`fetch` touches the network. What it got lies under :data:`FOLDER` with a record beside
-it, and ``TASK:hub`` reads it from there.
+it, and ``TASK:hub`` reads it from there. A file whose commit is not known beforehand is locked by
+its first fetch: the record holds the commit, and nothing fetches it again.
 """
 
 from __future__ import annotations
 
+import csv
+import fnmatch
 import hashlib
+import io
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,26 +20,32 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, SaveError, UsageError
-from harness.reading import shown
+from harness.reading import read_text, shown
 from harness.types import HubFile
 
 FOLDER = Path("results") / "data"
 INSTALL = "Install it with: pip install 'harness[data]'"
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """A file of the hub that lies here: where, and the digest it had when it came."""
+    """A file of the hub that lies here: where, its commit, and the digest it had when it came.
+
+    ``revision`` is empty where a file came from a branch and nothing told its commit.
+    """
 
     source: HubFile
     path: Path
     sha256: str
+    revision: str
 
 
 def place_of(task: str, source: HubFile, folder: Path = FOLDER) -> Path:
     """Where a task's file is kept; another revision has another place."""
-    name = source.path.replace("/", "-")
-    return folder / task / source.revision[:12] / name
+    revision = source.revision[:12] if source.pinned else source.revision.replace("/", "-")
+    name = source.path.replace("*", "").replace("/", "-").lstrip("-")
+    return folder / task / revision / name
 
 
 def fetch(task: str, source: HubFile, folder: Path = FOLDER, *, offline: bool = False) -> Fetched:
@@ -44,18 +55,20 @@ def fetch(task: str, source: HubFile, folder: Path = FOLDER, *, offline: bool = 
     cannot be got or lacks a column, SaveError where it cannot be kept.
     """
     path = place_of(task, source, folder)
-    if path.exists():
+    if _record(path).exists():
         return fetched(task, source, folder)
     found = _download(task, source, offline)
     check_columns(found, source)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(found, path)
+        kept = path if path.suffix else path.with_name(path.name + "".join(found.suffixes[-2:]))
+        shutil.copyfile(found, kept)
         record = {
             "repository": source.repository,
-            "revision": source.revision,
+            "revision": _commit(found, source),
             "path": source.path,
-            "sha256": _digest(path),
+            "file": kept.name,
+            "sha256": _digest(kept),
         }
         _record(path).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
@@ -67,14 +80,16 @@ def fetched(task: str, source: HubFile, folder: Path = FOLDER) -> Fetched:
     """What :func:`fetch` kept; raises DataError where it is missing or not as it came."""
     path = place_of(task, source, folder)
     try:
-        wanted = json.loads(_record(path).read_text(encoding="utf-8"))["sha256"]
+        record = json.loads(_record(path).read_text(encoding="utf-8"))
+        wanted, revision = record["sha256"], str(record["revision"])
+        path = path.with_name(str(record.get("file", path.name)))
         found = _digest(path)
     except FileNotFoundError:
         raise DataError(
             f"Task '{task}' has no fetched data: '{path}' is missing.\n"
             f"Get it where there is a network: harness data fetch {task}"
         ) from None
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(
             f"'{path}' or its record cannot be read: {error}.\n"
             f"Remove '{path.parent}' and fetch again: harness data fetch {task}"
@@ -84,18 +99,12 @@ def fetched(task: str, source: HubFile, folder: Path = FOLDER) -> Fetched:
             f"'{path}' is not as it was fetched: SHA-256 {found[:12]}, not {shown(wanted)[1:13]}.\n"
             f"Remove '{path.parent}' and fetch again: harness data fetch {task}"
         )
-    return Fetched(source=source, path=path, sha256=found)
+    return Fetched(source=source, path=path, sha256=found, revision=revision)
 
 
 def check_columns(path: Path, source: HubFile) -> None:
-    """Raise DataError where a Parquet file lacks a column that the task reads."""
-    parquet = _imported("pyarrow.parquet")
-    try:
-        names = list(parquet.read_schema(path).names)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"'{source.path}' of {source.repository} is no Parquet file: {shown(str(error), 100)}."
-        ) from None
+    """Raise DataError where a file lacks a column that the task reads."""
+    names = _columns(path, source) if source.columns else []
     missing = [column for column in source.columns if column not in names]
     if missing:
         raise DataError(
@@ -104,18 +113,41 @@ def check_columns(path: Path, source: HubFile) -> None:
         )
 
 
+def _columns(path: Path, source: HubFile) -> list[str]:
+    """Column names of a Parquet file or a CSV's header, keys of the first of JSON lines."""
+    if path.suffix == ".parquet":
+        parquet = _imported("pyarrow.parquet")
+        try:
+            return list(parquet.read_schema(path).names)
+        except (OSError, ValueError) as error:
+            reason = shown(str(error), 100)
+            raise DataError(
+                f"'{source.path}' of {source.repository} is no Parquet file: {reason}."
+            ) from None
+    text = read_text(str(path))
+    if ".csv" in path.suffixes:
+        return next(csv.reader(io.StringIO(text, newline="")), [])
+    try:
+        return list(json.loads(text.lstrip().split("\n", 1)[0]))
+    except (ValueError, TypeError, RecursionError):
+        raise DataError(
+            f"'{source.path}' of {source.repository} holds no JSON lines.\n"
+            "The data set changed: pin the commit that has them."
+        ) from None
+
+
 def _download(task: str, source: HubFile, offline: bool) -> Path:
     hub = _imported("huggingface_hub")
+    settings = {
+        "repo_type": "dataset",
+        "revision": source.revision,
+        "local_files_only": offline,
+    }
     try:
-        return Path(
-            hub.hf_hub_download(
-                source.repository,
-                source.path,
-                repo_type="dataset",
-                revision=source.revision,
-                local_files_only=offline,
-            )
-        )
+        if "*" not in source.path:
+            return Path(hub.hf_hub_download(source.repository, source.path, **settings))
+        folder = hub.snapshot_download(source.repository, allow_patterns=[source.path], **settings)
+        return _matching(Path(folder), source)
     except (OSError, ValueError) as error:
         # The hub's own errors are OSErrors or ValueErrors, httpx's are not raised by it.
         reason = str(error).strip().split("\n")[0][:160]
@@ -124,6 +156,23 @@ def _download(task: str, source: HubFile, offline: bool) -> Path:
             f"'{source.path}' of {source.repository}@{source.revision[:12]} {where}: {reason}\n"
             f"Fetch it where there is a network, or give a file: {task}:{source.option}=FILE"
         ) from None
+
+
+def _matching(folder: Path, source: HubFile) -> Path:
+    """The one file of a snapshot that the pattern names; raises ValueError for none or several."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = [path.relative_to(folder).as_posix() for path in files]
+    found = [one for one in names if fnmatch.fnmatchcase(one, source.path)]
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} files match it: {shown(', '.join(found or names), 100)}")
+    return folder / found[0]
+
+
+def _commit(path: Path, source: HubFile) -> str:
+    """The commit that a file of the hub's cache is from, empty where its place does not tell."""
+    if source.pinned:
+        return source.revision
+    return next((part for part in reversed(path.parts[:-1]) if COMMIT.fullmatch(part)), "")
 
 
 def _imported(name: str) -> Any:

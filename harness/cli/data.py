@@ -1,22 +1,24 @@
-"""``harness data``: fetch pinned data sets of the hub, and list what there is."""
+"""``harness data``: fetch data sets of the hub, and list what there is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 from tabulate import tabulate
 
 from harness.cli.common import echo_json
 from harness.errors import DataError, HarnessError, UsageError, suggestion
-from harness.fetching import FOLDER, fetch, fetched, place_of
+from harness.fetching import FOLDER, Fetched, fetch, fetched, place_of
 from harness.plugins import Registry, load_registry
 from harness.types import HubFile
 
 
 @click.group()
 def data() -> None:
-    """Fetch data sets of the hub, pinned by commit, for runs that need no network."""
+    """Fetch data sets of the hub, each locked to a commit, for runs that need no network."""
 
 
 @data.command("list")
@@ -30,8 +32,10 @@ def list_(as_json: bool) -> None:
                 {
                     "task": name,
                     "option": file.option,
+                    "subset": file.subset,
                     "repository": file.repository,
                     "revision": file.revision,
+                    "pinned": file.pinned,
                     "path": file.path,
                     "columns": list(file.columns),
                     "state": _state(name, file),
@@ -42,10 +46,10 @@ def list_(as_json: bool) -> None:
         echo_json({"schema": 1, "data": rows})
         return
     header = ["task", "option", "repository", "revision", "path", "state"]
-    table = [
-        [str(row[key])[:12] if key == "revision" else row[key] for key in header] for row in rows
-    ]
+    table = [[_short(row) if key == "revision" else row[key] for key in header] for row in rows]
     click.echo(tabulate(table, headers=header, disable_numparse=True))
+    if any(not row["pinned"] for row in rows):
+        click.echo("\nA branch is not pinned: the first fetch records its commit and keeps to it.")
 
 
 @data.command("fetch")
@@ -73,7 +77,8 @@ def fetch_(tasks: tuple[str, ...], offline: bool, output: Path) -> int:
                 click.echo(f"harness: {error}", err=True)
                 code = code or error.exit_code
                 continue
-            click.echo(f"{name}: {file.option}={got.path} (SHA-256 {got.sha256[:16]})")
+            lock = "" if file.pinned else f", {file.revision} locked at {_commit(got)}: not pinned"
+            click.echo(f"{name}: {file.option}={got.path} (SHA-256 {got.sha256[:16]}{lock})")
     return code
 
 
@@ -81,11 +86,21 @@ def _offered(registry: Registry) -> dict[str, tuple[HubFile, ...]]:
     return {name: entry.spec.hub for name, entry in registry.tasks.items() if entry.spec.hub}
 
 
+def _short(row: Mapping[str, Any]) -> str:
+    """A commit's first twelve digits, or a branch as it is."""
+    return str(row["revision"])[:12] if row["pinned"] else str(row["revision"])
+
+
+def _commit(got: Fetched) -> str:
+    return got.revision[:12] or "an unknown commit"
+
+
 def _state(task: str, file: HubFile) -> str:
-    if not place_of(task, file).exists():
+    place = place_of(task, file)
+    if not place.with_name(f"{place.name}.json").exists():
         return "not fetched"
     try:
-        fetched(task, file)
+        got = fetched(task, file)
     except DataError:
         return "damaged"
-    return "here"
+    return "here" if file.pinned else f"here, of {_commit(got)}"

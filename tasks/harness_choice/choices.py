@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness import metrics
-from harness.errors import UsageError
+from harness.errors import UsageError, suggestion
 from harness.types import (
     Loglikelihood,
     Metric,
@@ -29,7 +29,7 @@ from harness_files import (
 )
 from harness_files.dataset import MAX_SHOTS, ONE_FILE
 from harness_files.hub import HUB
-from harness_files.options import pool_file
+from harness_files.options import SUBSET, pool_file
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
@@ -49,7 +49,8 @@ class Choice:
 
     ``options`` holds (context, continuation) pairs, ``right`` the right ones' indices. A blank
     before a continuation is no part of what is counted in bytes. ``texts`` are what a classifier
-    reads, where the options are labels.
+    reads, where the options are labels. ``topic`` is that of the item where a file has several:
+    only examples of the same topic stand before it.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Choice:
     right: tuple[int, ...]
     group: str | None = None
     texts: tuple[str, ...] = ()
+    topic: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +132,9 @@ class ChoiceSet:
 
     ``scorers`` makes the metrics of given choices and of their number, None where it differs.
     ``max_shots`` is 0 for sets whose items have no context that an example could be put before.
-    ``labels`` are each label's names, where all items have the same ones.
+    ``labels`` are each label's names, where all items have the same ones. With ``subsets`` the
+    option of that name says which part of the hub's data set, or which topic of a file, is asked;
+    ``introduction`` makes the first line of a prompt of the topic, or of the path.
     """
 
     name: str
@@ -141,11 +145,13 @@ class ChoiceSet:
     category: str = "choice"
     scorers: Callable[[Sequence[Choice], int | None], Sequence[Scorer]] = accuracies
     labels: tuple[tuple[str, ...], ...] = ()
+    subsets: bool = False
 
     @property
     def options(self) -> tuple[Option, ...]:
         """The file, that of worked examples where there may be any, and more accuracies."""
-        return (*(ONE_FILE if self.max_shots else ONE_FILE[:1]), UNCONDITIONAL)
+        files = ONE_FILE if self.max_shots else ONE_FILE[:1]
+        return (*files, *([SUBSET] if self.subsets else []), UNCONDITIONAL)
 
     def spec(self) -> TaskSpec:
         """The task as a plugin declares it; nothing is read before it is built."""
@@ -170,29 +176,39 @@ class ChoiceSet:
         classifier every item one."""
         check_options(self.name, settings, self.options)
         path = data_file(self.name, settings)
-        choices = tuple(self.read(path))
+        choices = _of_topic(self.name, tuple(self.read(path)), settings.options.get("subset", ""))
         check_ids(path, (choice.id for choice in choices))
         if "classify" in settings.kinds:
             self._refuse_prompting(settings)
             return ClassifyTask.of(choices, self.labels)
-        pool = pool_file(self.name, settings)
-        shots = few_shot(
-            self.name,
-            settings,
-            [_shot(choice) for choice in self.read(pool)] if pool else [],
-            needs="shots_data=FILE",
-            introduction=self.introduction(path),
-        )
+        shots = self._shots(settings, path, {choice.topic for choice in choices})
         counts = {len(choice.options) for choice in choices}
         number = counts.pop() if len(counts) == 1 else None
         twice = choice_option(self.name, settings, "unconditional", ("no", "yes"), "no") == "yes"
         more = (metrics.choice_accuracy("unconditional", choices=number),) if twice else ()
         return ChoiceTask(
-            items=tuple(_sample(choice, shots, twice=twice) for choice in choices),
+            items=tuple(_sample(one, shots[one.topic], twice=twice) for one in choices),
             scorers=(*self.scorers(choices, number), *more),
             loss=metrics.bits_per_byte(),
             unconditional=twice,
         )
+
+    def _shots(
+        self, settings: TaskSettings, path: str, topics: Iterable[str]
+    ) -> Mapping[str, FewShot]:
+        """The worked examples of each topic: those of the same one, or of a pool without topics."""
+        pool_path = pool_file(self.name, settings)
+        pool = tuple(self.read(pool_path)) if pool_path else ()
+        return {
+            topic: few_shot(
+                self.name,
+                settings,
+                [_shot(choice) for choice in pool if choice.topic in ("", topic)],
+                needs="shots_data=FILE",
+                introduction=self.introduction(topic or path),
+            )
+            for topic in sorted(topics)
+        }
 
     def _refuse_prompting(self, settings: TaskSettings) -> None:
         """What is said about prompts does not hold for a model that reads the text alone."""
@@ -205,6 +221,18 @@ class ChoiceSet:
                     f"Task '{self.name}' asks this model for labels, which takes no {flag}.\n"
                     "Leave it out, or run it apart from models that continue a prompt."
                 )
+
+
+def _of_topic(name: str, choices: tuple[Choice, ...], topic: str) -> tuple[Choice, ...]:
+    """The choices of one topic, where a file has any and one is asked for."""
+    topics = sorted({choice.topic for choice in choices} - {""})
+    if not topic or not topics:
+        return choices
+    if topic not in topics:
+        raise UsageError(
+            f"Task '{name}' has no subset '{topic}' in this file. {suggestion(topic, topics)}"
+        )
+    return tuple(choice for choice in choices if choice.topic == topic)
 
 
 def _shot(choice: Choice) -> Shot:

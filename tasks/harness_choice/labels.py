@@ -21,7 +21,8 @@ class Labelling:
 
     ``words`` maps each label, as the file writes it, to its continuation; ``ask`` makes the
     context of a row. ``texts`` takes what a classifier reads, one text or a pair, and ``names``
-    are those that classifiers call the labels by, in the order of ``words``.
+    are those that classifiers call the labels by, in the order of ``words``. ``numbers`` are the
+    labels in the order in which the hub's copy numbers them from 0, where it does.
     """
 
     words: Mapping[str, str]
@@ -30,6 +31,7 @@ class Labelling:
     names: tuple[str, ...]
     rows: Callable[[str], Iterable[Row]] = read_json_lines
     label: str = "label"
+    numbers: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[tuple[str, ...], ...]:
@@ -43,7 +45,7 @@ class Labelling:
         """Read a file's choices."""
         labels = list(self.words)
         for number, row in enumerate(self.rows(path), start=1):
-            context, label = self.ask(row), str(row.value(self.label))
+            context, label = self.ask(row), self._label(row)
             if label not in labels:
                 wanted = f"one of {', '.join(labels)}"
                 raise wrong_type(f"{row.place}: '{self.label}'", wanted, label)
@@ -53,6 +55,11 @@ class Labelling:
                 right=(labels.index(label),),
                 texts=self.texts(row),
             )
+
+    def _label(self, row: Row) -> str:
+        value = row.value(self.label)
+        counts = isinstance(value, int) and 0 <= value < len(self.numbers)
+        return self.numbers[int(str(value))] if counts else str(value)
 
 
 def _sst2_rows(path: str) -> Iterator[Row]:
@@ -67,7 +74,13 @@ def _sst2_rows(path: str) -> Iterator[Row]:
 
 
 def _ag_news_rows(path: str) -> Iterator[Row]:
-    return read_table(path, columns=("class", "title", "description"), header=False)
+    """The authors' CSV; or the hub's rows of text and label, which count classes from 0."""
+    if not is_json_lines(path):
+        yield from read_table(path, columns=("class", "title", "description"), header=False)
+        return
+    for row in read_json_lines(path):
+        fields = {"text": row.filled("text"), "class": row.number("label") + 1}
+        yield Row(fields=fields, place=row.place)
 
 
 def _filled(*keys: str) -> Callable[[Row], tuple[str, ...]]:
@@ -81,12 +94,16 @@ def _pattern(text: str, *keys: str) -> Callable[[Row], str]:
 
 
 def _ag_news(row: Row) -> str:
+    if row.has("text"):
+        return f"Article: {row.filled('text').strip()}\nAnswer:"
     title, description = _filled("title", "description")(row)
     return f"Article: {title}. {description}\nAnswer:"
 
 
 def _ag_news_text(row: Row) -> tuple[str, ...]:
     """As the hub's copy joins them, which published classifiers were trained on."""
+    if row.has("text"):
+        return (row.filled("text").strip(),)
     return (" ".join(_filled("title", "description")(row)),)
 
 
@@ -162,6 +179,7 @@ READERS: Mapping[str, tuple[str, Labelling]] = {
             ),
             texts=_filled("sentence1", "sentence2"),
             names=("entailment", "neutral", "contradiction"),
+            numbers=("neutral", "entailment", "contradiction"),
         ),
     ),
     "sst2": (
@@ -182,6 +200,7 @@ READERS: Mapping[str, tuple[str, Labelling]] = {
             words={label: f"{topic}新闻" for label, topic in TNEWS_TOPICS.items()},
             ask=_pattern("{}\n这篇新闻属于：", "sentence"),
             texts=_filled("sentence"),
+            numbers=tuple(TNEWS_TOPICS),
             names=tuple(
                 f"news_{name}|{topic}"
                 for name, topic in zip(TNEWS_NAMES, TNEWS_TOPICS.values(), strict=True)

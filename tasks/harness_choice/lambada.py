@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness import metrics
+from harness.errors import DataError
 from harness.metrics.scorer import signature
 from harness.types import Loglikelihood, Metric, Response, Sample, Stats, TaskSettings, TaskSpec
-from harness_files import Shot, check_ids, check_options, data_file, few_shot, read_json_lines
+from harness_files import Row, Shot, check_ids, check_options, data_file, few_shot, read_json_lines
 from harness_files.dataset import MAX_SHOTS, ONE_FILE
+from harness_files.hub import HUB
+from harness_files.options import pool_file
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
@@ -61,6 +64,7 @@ class LastWordSet:
             options=ONE_FILE,
             max_shots=MAX_SHOTS,
             description="LAMBADA, a passage's last word (accuracy, perplexity per word)",
+            hub=HUB[NAME],
         )
 
     def build(self, settings: TaskSettings) -> LastWordTask:
@@ -69,7 +73,7 @@ class LastWordSet:
         path = data_file(self.name, settings)
         passages = _read(path)
         check_ids(path, map(str, range(len(passages))))
-        pool = settings.options.get("shots_data", "")
+        pool = pool_file(self.name, settings)
         shots = few_shot(self.name, settings, _read(pool) if pool else [], needs="shots_data=FILE")
         return LastWordTask(
             items=tuple(
@@ -91,13 +95,20 @@ class LastWordSet:
 
 
 def _read(path: str) -> list[Shot]:
-    return [
-        Shot(
-            question=row.filled("context").rstrip(),
-            answer=f" {row.filled('continuation').strip()}",
-        )
-        for row in read_json_lines(path)
-    ]
+    """Rows of context and continuation, or of a text whose last word is asked for."""
+    return [_shot(row) for row in read_json_lines(path)]
+
+
+def _shot(row: Row) -> Shot:
+    if row.has("text") and not row.has("context"):
+        before, _, last = row.filled("text").strip().rpartition(" ")
+        if not before.strip():
+            raise DataError(f"{row.place}: 'text' is one word.\nRemove it or add its passage.")
+        return Shot(question=before.rstrip(), answer=f" {last}")
+    return Shot(
+        question=row.filled("context").rstrip(),
+        answer=f" {row.filled('continuation').strip()}",
+    )
 
 
 LAMBADA = LastWordSet()

@@ -86,8 +86,49 @@ def _winogrande(row: Row) -> Mapping[str, object]:
     }
 
 
+def _lettered_fields(question: Row, choices: tuple[str, ...], gold: int) -> Mapping[str, object]:
+    letters = LETTERS[: len(choices)]
+    listed = "\n".join(f"{one}. {text}" for one, text in zip(letters, choices, strict=True))
+    query = (
+        f"Context: {question.filled('context').strip()}\n"
+        f"Question: {question.filled('question').strip()}\nChoices:\n{listed}\nAnswer:"
+    )
+    return {"query": query, "choices": list(letters), "gold": gold}
+
+
+def _siqa(row: Row) -> Mapping[str, object]:
+    texts = tuple(row.filled(f"answer{letter}").strip() for letter in "ABC")
+    label = str(row.value("label")).strip()
+    if label not in ("1", "2", "3"):
+        raise wrong_type(f"{row.place}: 'label'", "1, 2 or 3", label)
+    return _lettered_fields(row, texts, int(label) - 1)
+
+
+def _piqa(row: Row) -> Mapping[str, object]:
+    texts = [row.filled(key).strip() for key in ("sol1", "sol2")]
+    query = f"Question: {row.filled('goal').strip()}"
+    return {"query": query, "choices": texts, "gold": row.number("label")}
+
+
+def _copa(row: Row) -> Mapping[str, object]:
+    """The premise without its full stop, then because or therefore."""
+    word = {"cause": "because", "effect": "therefore"}.get(row.filled("question").strip())
+    if word is None:
+        raise wrong_type(f"{row.place}: 'question'", "cause or effect", row.value("question"))
+    texts = [_lower(row.filled(key).strip()) for key in ("choice1", "choice2")]
+    premise = row.filled("premise").strip().rstrip(".")
+    return {"query": f"{premise}, {word}", "choices": texts, "gold": row.number("label")}
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
 ARC = Original(column="answerKey", turn=_plain("question", "Question: "))
 COMMONSENSE_QA = Original(column="answerKey", turn=_lettered)
 HELLASWAG = Original(column="endings", turn=_hellaswag)
+COPA = Original(column="premise", turn=_copa)
 OPENBOOKQA = Original(column="answerKey", turn=_plain("question_stem"))
+PIQA = Original(column="goal", turn=_piqa)
+SIQA = Original(column="answerA", turn=_siqa)
 WINOGRANDE = Original(column="option1", turn=_winogrande)

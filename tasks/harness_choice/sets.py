@@ -7,7 +7,7 @@ set asks questions, and each choice after a blank.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from harness.errors import DataError
@@ -15,13 +15,17 @@ from harness_choice.choices import Choice, ChoiceSet
 from harness_choice.originals import (
     ARC,
     COMMONSENSE_QA,
+    COPA,
     HELLASWAG,
     OPENBOOKQA,
+    PIQA,
+    SIQA,
     WINOGRANDE,
     Original,
     rows,
 )
 from harness_files import Row, read_json_lines, read_table, read_text
+from harness_files.columnar import is_columnar
 from harness_files.rows import wrong_type
 
 ANSWER = "\nAnswer:"
@@ -105,7 +109,7 @@ def _blimp(path: str) -> Iterator[Choice]:
         pair = [("", row.filled(key).strip()) for key in ("sentence_good", "sentence_bad")]
         right = number % 2
         yield Choice(
-            id=f"{row.text('UID')}-{row.text('pairID')}",
+            id=f"{row.text('UID')}-{row.value('pairID', 'pair_id')}",
             options=tuple(pair if right == 0 else reversed(pair)),
             right=(right,),
         )
@@ -115,28 +119,42 @@ MMLU_COLUMNS = ("question", *LETTERS, "answer")
 
 
 def _mmlu(path: str) -> Iterator[Choice]:
-    """CSV without header and with letters as answers; or with a header and answers 0 to 3."""
+    """CSV without header and with letters as answers; or with a header and answers 0 to 3.
+
+    The hub's rows hold the subject, a list of choices, and answers 0 to 3.
+    """
+    if is_columnar(path):
+        for number, row in enumerate(read_json_lines(path), start=1):
+            texts = row.texts("choices")
+            if len(texts) != len(LETTERS):
+                raise wrong_type(f"{row.place}: 'choices'", "four of them", list(texts))
+            subject = row.filled("subject")
+            yield _lettered(number, row, texts, _index(row, "answer", 4), subject)
+        return
     header = read_text(path).startswith("question,")
     names = ("question", *(f"choice{i}" for i in range(4)), "answer") if header else MMLU_COLUMNS
     for number, row in enumerate(read_table(path, columns=names, header=header), start=1):
-        lines = [row.filled(names[0]).strip()]
-        lines += [
-            f"{letter}. {row.text(name)}" for letter, name in zip(LETTERS, names[1:5], strict=True)
-        ]
         answer = row.text("answer").strip()
         known = "0123" if header else LETTERS
         if len(answer) != 1 or answer not in known:
             raise wrong_type(f"{row.place}: 'answer'", f"one of {', '.join(known)}", answer)
-        context = "\n".join(lines) + ANSWER
-        yield Choice(
-            id=str(number),
-            options=tuple((context, f" {letter}") for letter in LETTERS),
-            right=(known.index(answer),),
-        )
+        texts = tuple(row.text(name) for name in names[1:5])
+        yield _lettered(number, row, texts, known.index(answer))
+
+
+def _lettered(number: int, row: Row, texts: Sequence[str], right: int, topic: str = "") -> Choice:
+    lines = [f"{letter}. {text}" for letter, text in zip(LETTERS, texts, strict=True)]
+    context = "\n".join([row.filled("question").strip(), *lines]) + ANSWER
+    return Choice(
+        id=str(number),
+        options=tuple((context, f" {letter}") for letter in LETTERS),
+        right=(right,),
+        topic=topic,
+    )
 
 
 def _mmlu_introduction(path: str) -> str:
-    """The line that opens every prompt; the subject is told by the file's name."""
+    """The line that opens every prompt; the subject is told by the row, or the file's name."""
     subject = Path(path).name.split(".")[0]
     for ending in ("_test", "_dev", "_val"):
         subject = subject.removesuffix(ending)
@@ -148,7 +166,11 @@ SETS: tuple[ChoiceSet, ...] = (
     ChoiceSet(name="arc_challenge", description="ARC, hard questions", read=queries(ANSWER, ARC)),
     ChoiceSet(name="arc_easy", description="ARC, easy questions", read=queries(ANSWER, ARC)),
     ChoiceSet(
-        name="blimp", description="BLiMP minimal pairs of one file", read=_blimp, max_shots=0
+        name="blimp",
+        description="BLiMP minimal pairs of one file",
+        read=_blimp,
+        max_shots=0,
+        subsets=True,
     ),
     ChoiceSet(name="boolq", description="BoolQ, yes or no about a passage", read=_boolq),
     ChoiceSet(
@@ -156,21 +178,22 @@ SETS: tuple[ChoiceSet, ...] = (
         description="CommonsenseQA, by letter",
         read=queries("", COMMONSENSE_QA),
     ),
-    ChoiceSet(name="copa", description="COPA, causes and effects", read=queries()),
+    ChoiceSet(name="copa", description="COPA, causes and effects", read=queries("", COPA)),
     ChoiceSet(
         name="hellaswag", description="HellaSwag, how a text goes on", read=queries("", HELLASWAG)
     ),
     ChoiceSet(name="logiqa", description="LogiQA, logic by letter", read=queries(ANSWER)),
     ChoiceSet(
         name="mmlu",
-        description="MMLU, one subject's CSV, by letter",
+        description="MMLU by letter: a subject's CSV, or rows of all subjects",
         read=_mmlu,
         introduction=_mmlu_introduction,
+        subsets=True,
     ),
     ChoiceSet(
         name="openbookqa", description="OpenBookQA, science facts", read=queries("", OPENBOOKQA)
     ),
-    ChoiceSet(name="piqa", description="PIQA, everyday physics", read=queries(ANSWER)),
-    ChoiceSet(name="siqa", description="Social IQa, by letter", read=queries()),
+    ChoiceSet(name="piqa", description="PIQA, everyday physics", read=queries(ANSWER, PIQA)),
+    ChoiceSet(name="siqa", description="Social IQa, by letter", read=queries("", SIQA)),
     ChoiceSet(name="winogrande", description="WinoGrande, partial scoring", read=_winogrande),
 )

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from harness import metrics
 from harness.errors import DataError
 from harness_choice.choices import Choice, ChoiceSet
-from harness_files import Row, read_table
+from harness_files import Row, read_json_lines, read_table
+from harness_files.rows import is_json_lines
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
@@ -70,12 +71,35 @@ def _choice(number: int, row: Row, right: Sequence[str]) -> Choice:
     )
 
 
+def _hub_choice(number: int, row: Row, targets: str) -> Choice:
+    """The hub's rows list the answers with a 1 for each true one."""
+    given = row.row(targets)
+    texts, labels = given.texts("choices"), given.items("labels")
+    right = tuple(i for i, label in enumerate(labels) if label == 1)
+    if len(texts) != len(labels) or not 0 < len(right) < len(texts):
+        raise DataError(
+            f"{row.place}: '{targets}' needs a label for each choice, true and false ones.\n"
+            "Fetch the data set again."
+        )
+    context = f"Q: {row.filled('question').strip()}\nA:"
+    options = tuple((context, f" {text.strip()}") for text in texts)
+    return Choice(id=str(number), options=options, right=right)
+
+
 def _mc1(path: str) -> Iterator[Choice]:
+    if is_json_lines(path):
+        for number, row in enumerate(read_json_lines(path), start=1):
+            yield _hub_choice(number, row, "mc1_targets")
+        return
     for number, row in enumerate(_rows(path), start=1):
         yield _choice(number, row, [row.filled(BEST).strip()])
 
 
 def _mc2(path: str) -> Iterator[Choice]:
+    if is_json_lines(path):
+        for number, row in enumerate(read_json_lines(path), start=1):
+            yield _hub_choice(number, row, "mc2_targets")
+        return
     for number, row in enumerate(_rows(path), start=1):
         yield _choice(number, row, answers(row, TRUE))
 

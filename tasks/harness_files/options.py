@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError, suggestion
 from harness.fetching import fetched
+from harness.types import Option
 from harness_files.hub import HUB
 
 if TYPE_CHECKING:
-    from harness.types import Option, TaskSettings
+    from harness.types import TaskSettings
+
+SUBSET = Option(name="subset", help="which part of the hub's data set, see harness data list")
 
 
 def check_options(name: str, settings: TaskSettings, options: Sequence[Option]) -> None:
@@ -23,10 +26,11 @@ def check_options(name: str, settings: TaskSettings, options: Sequence[Option]) 
             )
 
 
-def data_file(name: str, settings: TaskSettings) -> str:
+def data_file(name: str, settings: TaskSettings, subset: str | None = None) -> str:
     """The one file of ``NAME:FILE`` or ``NAME:data=FILE``; UsageError unless just one is given.
 
-    ``hub`` stands for the task's pinned file of the hub, as `harness data fetch NAME` kept it.
+    ``hub`` stands for the task's file of the hub, as `harness data fetch NAME` kept it: that of
+    ``subset``, else of the option of that name, else the first.
     """
     given = [path for path in (settings.argument, settings.options.get("data", "")) if path]
     if not given:
@@ -35,21 +39,28 @@ def data_file(name: str, settings: TaskSettings) -> str:
         raise UsageError(
             f"Task '{name}' is given two files, '{given[0]}' and '{given[1]}'.\nKeep one of them."
         )
-    return given[0] if given[0] != "hub" else _hub_file(name, "data")
+    return given[0] if given[0] != "hub" else _hub_file(name, "data", settings, subset)
 
 
-def pool_file(name: str, settings: TaskSettings) -> str:
+def pool_file(name: str, settings: TaskSettings, subset: str | None = None) -> str:
     """The file of worked examples; empty where none is named. ``hub`` as for the data."""
     path = settings.options.get("shots_data", "")
-    return path if path != "hub" else _hub_file(name, "shots_data")
+    return path if path != "hub" else _hub_file(name, "shots_data", settings, subset)
 
 
-def _hub_file(name: str, option: str) -> str:
-    """Where the task's pinned file lies; UsageError where there is none, DataError unfetched."""
-    for source in HUB.get(name, ()):
-        if source.option == option:
-            return str(fetched(name, source).path)
-    raise UsageError(f"Task '{name}' has no {option} on the hub.\nWrite {option}=FILE.")
+def _hub_file(name: str, option: str, settings: TaskSettings, subset: str | None) -> str:
+    """Where the task's file of the hub lies; UsageError for none, DataError for one unfetched."""
+    offered = [source for source in HUB.get(name, ()) if source.option == option]
+    if not offered:
+        raise UsageError(f"Task '{name}' has no {option} on the hub.\nWrite {option}=FILE.")
+    wanted = settings.options.get("subset", "") if subset is None else subset
+    found = next((one for one in offered if one.subset == wanted), None)
+    subsets = sorted({one.subset for one in offered} - {""})
+    if found is None and wanted and subsets:
+        raise UsageError(
+            f"Task '{name}' has no subset '{wanted}' on the hub. {suggestion(wanted, subsets)}"
+        )
+    return str(fetched(name, found or offered[0]).path)
 
 
 def choice_option(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import DataError, UsageError
 from harness.reading import place, read_lines
 from harness.types import Option
 from harness_files.dataset import Item, ask
+from harness_files.options import data_file, pool_file
+from harness_files.rows import check_ids
 from harness_files.shots import Shot, few_shot
 from harness_files.tasks import AnswerTask
 
@@ -29,6 +31,14 @@ PAIR_FILES = (
     Option(name="shots_src", help="sources of worked examples for --shots"),
     Option(name="shots_ref", help="references of worked examples"),
 )
+
+
+ROWS_OR_PAIRS = (
+    Option(name="data", help="rows of both texts, as the hub has them; hub: what was fetched"),
+    Option(name="shots_data", help="rows of worked examples for --shots; hub: what was fetched"),
+    *(replace(option, required=False) for option in PAIR_FILES),
+)
+"""The options of a data set that the hub has as rows, and others as line-aligned files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +61,10 @@ def read_pairs(source: str, references: Sequence[str]) -> tuple[Pair, ...]:
     columns = [read_lines(path) for path in references]
     for path, lines in zip(references, columns, strict=True):
         if len(lines) != len(sources):
+            longer, at = (source, len(lines)) if len(sources) > len(lines) else (path, len(sources))
             raise DataError(
-                f"'{source}' has {len(sources)} lines, '{path}' has {len(lines)}.\n"
+                f"'{source}' has {len(sources)} lines, '{path}' has {len(lines)}: "
+                f"{place(longer, at + 1)} has no other side.\n"
                 "Parallel files need one line per sentence each: name two sides of one part."
             )
     return tuple(_pairs(source, references, sources, columns))
@@ -83,7 +95,8 @@ class PairTask:
 
     ``item`` turns a pair into a question; ``scorers`` is told how many references every sample
     has, None where they differ. ``cut`` says which part of a prompt longer than a model's context
-    is lost.
+    is lost. ``rows`` reads pairs from one file of rows, as the hub has them; ``subset`` names the
+    part of the hub's data set that is asked.
     """
 
     name: str
@@ -93,11 +106,12 @@ class PairTask:
     stop: tuple[str, ...] = ("\n",)
     clean: Callable[[str], str | None] = str.strip
     cut: Cut = "start"
+    rows: Callable[[str], Iterator[Pair]] | None = None
+    subset: str | None = None
 
     def build(self, settings: TaskSettings) -> AnswerTask:
         """Read the files that the settings name, and put every line into a prompt."""
-        source, *references = pair_files(self.name, settings)
-        pairs = read_pairs(source, references)
+        pairs = self._pairs(settings)
         items = tuple(self.item(pair) for pair in pairs)
         shots = few_shot(
             self.name, settings, self._pool(settings), needs="shots_src=FILE,shots_ref=FILE"
@@ -110,7 +124,31 @@ class PairTask:
             read=self.clean,
         )
 
+    def _pairs(self, settings: TaskSettings) -> tuple[Pair, ...]:
+        """From one file of rows, or from files that are aligned line by line."""
+        named = settings.argument or settings.options.get("data")
+        if self.rows is None or (settings.options.get("src") and not named):
+            source, *references = pair_files(self.name, settings)
+            return read_pairs(source, references)
+        if settings.options.get("src"):
+            raise UsageError(
+                f"Task '{self.name}' is given both src=FILE and a file of rows.\nKeep one of them."
+            )
+        if not named:
+            raise UsageError(
+                f"Task '{self.name}' needs its data.\n"
+                f"Write '{self.name}:hub', '{self.name}:FILE' or '{self.name}:src=FILE,ref=FILE'."
+            )
+        path = data_file(self.name, settings, self.subset)
+        pairs = tuple(self.rows(path))
+        check_ids(path, (str(pair.line) for pair in pairs))
+        return pairs
+
     def _pool(self, settings: TaskSettings) -> list[Shot]:
+        pool = pool_file(self.name, settings, self.subset)
+        if pool and self.rows is not None:
+            rows = (self.item(pair) for pair in self.rows(pool))
+            return [Shot(question=item.question, answer=item.answer) for item in rows]
         paths = [settings.options.get(name, "") for name in ("shots_src", "shots_ref")]
         if not any(paths):
             return []

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def harness_tasks() -> Iterator[TaskSpec]:
     """Declare the summarisation and data-to-text tasks."""
     from harness_generation.data_to_text import E2E, WEBNLG
-    from harness_generation.summaries import DIALOGSUM, SUMMARIZATION
+    from harness_generation.summaries import DIALOGSUM, SUMMARIES
 
     for data_set in (DIALOGSUM, E2E, WEBNLG):
         yield data_set.spec()
-    yield SUMMARIZATION
+    yield from SUMMARIES

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from harness import metrics
 from harness.errors import DataError
 from harness_files import DataSet, Item, read_table, read_text
+from harness_files.columnar import is_columnar, read_columnar
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -29,14 +30,19 @@ def _item(identity: str, data: str, references: Sequence[str]) -> Item:
 def _e2e(path: str) -> Iterator[Item]:
     """One item per meaning representation; its rows are its references."""
     references: dict[str, list[str]] = {}
-    for row in read_table(path, columns=("mr", "ref")):
-        references.setdefault(row.filled("mr").strip(), []).append(row.filled("ref").strip())
+    rows = read_columnar(path) if is_columnar(path) else read_table(path, columns=("mr", "ref"))
+    for row in rows:
+        meaning = row.filled("mr", "meaning_representation").strip()
+        references.setdefault(meaning, []).append(row.filled("ref", "human_reference").strip())
     for number, (meaning, texts) in enumerate(references.items(), start=1):
         yield _item(str(number), meaning, texts)
 
 
 def _webnlg(path: str) -> Iterator[Item]:
     """One item per entry; its lexicalisations are its references, its triples the data."""
+    if is_columnar(path):
+        yield from _webnlg_rows(path)
+        return
     root = _parsed(path)
     for number, entry in enumerate(root.iter("entry"), start=1):
         where = f"'{path}', entry {number}"
@@ -46,6 +52,20 @@ def _webnlg(path: str) -> Iterator[Item]:
             missing = "lex" if triples else "modifiedtripleset/mtriple"
             raise DataError(f"{where} has no <{missing}>.\nName a WebNLG file with references.")
         identity = "-".join(entry.get(key, "?") for key in ("category", "size", "eid"))
+        yield _item(identity, "; ".join(triples), texts)
+
+
+def _webnlg_rows(path: str) -> Iterator[Item]:
+    """The hub's rows: lists of lists of triples, of which the first counts, and texts."""
+    for row in read_columnar(path):
+        sets = row.row("modified_triple_sets").items("mtriple_set")
+        first = sets[0] if sets and isinstance(sets[0], list) else []
+        triples = [" ".join(one.split()) for one in first if isinstance(one, str)]
+        texts = [text.strip() for text in row.row("lex").texts("text") if text.strip()]
+        if not triples or not texts:
+            missing = "lex" if triples else "modified_triple_sets"
+            raise DataError(f"{row.place}: '{missing}' is empty.\nName a part with references.")
+        identity = "-".join(str(row.value(key)) for key in ("category", "size", "eid"))
         yield _item(identity, "; ".join(triples), texts)
 
 

@@ -8,13 +8,15 @@ middle: summaries follow a text's beginning, and ``TL;DR:`` must stay.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness import metrics
 from harness.types import TaskSpec
-from harness_files import DataSet, Item, check_options, read_json_lines
-from harness_files.pairs import PAIR_FILES, Pair, PairTask
+from harness_files import DataSet, Item, check_options, read_json_lines, read_table
+from harness_files.hub import HUB
+from harness_files.pairs import PAIR_FILES, ROWS_OR_PAIRS, Pair, PairTask
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
@@ -45,11 +47,14 @@ def _pair(pair: Pair) -> Item:
 
 
 def _dialogsum(path: str) -> Iterator[Item]:
-    for row in read_json_lines(path):
+    """The authors' JSON lines, or the hub's CSV."""
+    table = path.removesuffix(".gz").endswith(".csv")
+    columns = ("id", "dialogue", "summary")
+    for row in read_table(path, columns=columns) if table else read_json_lines(path):
         keys = [key for key in row.fields if re.fullmatch(r"summary\d*", str(key))] or ["summary"]
         references = [row.filled(key).strip() for key in keys]
         yield Item(
-            id=row.text("fname"),
+            id=row.text("fname", "id"),
             question=_question(row.filled("dialogue")),
             answer=f" {references[0]}",
             reference=references,
@@ -80,17 +85,46 @@ _PAIRS = PairTask(
 )
 
 
-def _build(settings: TaskSettings) -> Task:
-    check_options(NAME, settings, PAIR_FILES)
-    return _PAIRS.build(settings)
+def _read(article: str, summary: str) -> Callable[[str], Iterator[Pair]]:
+    """A reader of rows: JSON lines, Parquet, or CSV with a header."""
+
+    def read(path: str) -> Iterator[Pair]:
+        table = path.removesuffix(".gz").endswith(".csv")
+        rows = read_table(path, columns=(article, summary)) if table else read_json_lines(path)
+        for number, row in enumerate(rows, start=1):
+            yield Pair(line=number, source=row.filled(article), references=(row.filled(summary),))
+
+    return read
 
 
-SUMMARIZATION = TaskSpec(
-    name=NAME,
-    build=_build,
-    needs=(frozenset({"generate"}),),
-    category="generation",
-    options=PAIR_FILES,
-    max_shots=8,
-    description="line-aligned texts and summaries, as CNN/DailyMail and XSum (ROUGE)",
+def _spec(task: PairTask, description: str) -> TaskSpec:
+    options = ROWS_OR_PAIRS if task.rows else PAIR_FILES
+
+    def build(settings: TaskSettings) -> Task:
+        check_options(task.name, settings, options)
+        return task.build(settings)
+
+    return TaskSpec(
+        name=task.name,
+        build=build,
+        needs=(frozenset({"generate"}),),
+        category="generation",
+        argument="FILE" if task.rows else "",
+        options=options,
+        max_shots=8,
+        description=description,
+        hub=HUB.get(task.name, ()),
+    )
+
+
+SUMMARIES = (
+    _spec(_PAIRS, "line-aligned texts and summaries, as CNN/DailyMail and XSum (ROUGE)"),
+    _spec(
+        replace(_PAIRS, name="cnn_dailymail", rows=_read("article", "highlights")),
+        "CNN/DailyMail, rows or line-aligned files (ROUGE)",
+    ),
+    _spec(
+        replace(_PAIRS, name="xsum", rows=_read("document", "summary"), stop=("\n",)),
+        "XSum, one-sentence summaries of BBC articles, rows or line-aligned files (ROUGE)",
+    ),
 )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @hookimpl
 def harness_tasks() -> Iterator[TaskSpec]:
     """Declare the named-entity tasks."""
-    from harness_ner.sets import CLUENER, CONLL
+    from harness_ner.sets import CLUENER, COLUMN_SETS
 
-    yield CONLL.spec()
-    yield CLUENER.spec()
+    for entity_set in (*COLUMN_SETS, CLUENER):
+        yield entity_set.spec()

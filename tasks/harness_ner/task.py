@@ -12,6 +12,8 @@ from harness.metrics.spans import Span, spans_from_tags, tags_from_spans
 from harness.types import Generate, Metric, Option, Response, Sample, Stats, Tag, TaskSpec
 from harness_files import Shot, check_options, choice_option, data_file, few_shot
 from harness_files.dataset import MAX_SHOTS, ONE_FILE
+from harness_files.hub import HUB
+from harness_files.options import pool_file
 from harness_ner.forms import FORMS
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ class EntitySet:
             options=self.all_options,
             max_shots=MAX_SHOTS,
             description=self.description,
+            hub=HUB.get(self.name, ()),
         )
 
     def build(self, settings: TaskSettings) -> EntityTask:
@@ -142,7 +145,7 @@ class EntitySet:
         self, settings: TaskSettings, form: Form, types: Sequence[str]
     ) -> Callable[[str, Marked], Generate | Tag]:
         """Requests to write entities down, with the worked examples that the settings ask for."""
-        pool = settings.options.get("shots_data", "")
+        pool = pool_file(self.name, settings)
         shots: FewShot = few_shot(
             self.name,
             settings,

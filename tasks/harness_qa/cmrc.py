@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 from harness.errors import DataError
 from harness_files import Row, read_json
+from harness_files.columnar import is_columnar
 from harness_files.rows import as_row
 from harness_qa.squad import Question, read_squad
 
 
 def read_cmrc(path: str) -> tuple[Question, ...]:
     """Every question of a file in the original format or in SQuAD's; the content tells which."""
+    if is_columnar(path):
+        return read_squad(path)
     value = read_json(path)
     if not isinstance(value, list):
         return read_squad(path)

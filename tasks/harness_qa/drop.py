@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from harness import metrics
 from harness.errors import DataError
 from harness.metrics.scorer import signature
-from harness_files import DataSet, Item, Row, read_json_lines
-from harness_files.rows import checked_text, wrong_type
+from harness_files import DataSet, Item, Row, read_json, read_json_lines
+from harness_files.rows import as_row, checked_text, is_json_lines, wrong_type
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
@@ -30,10 +30,11 @@ _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def _items(path: str) -> Iterator[Item]:
+    """JSON lines, the hub's rows, or the authors' JSON of passages."""
     passages: dict[str, int] = {}
-    for row in read_json_lines(path):
+    for row in read_json_lines(path) if is_json_lines(path) else _original(path):
         passage = row.filled("passage").strip()
-        answers = _alternatives(row)
+        answers = _hub_alternatives(row) if row.has("answers_spans") else _alternatives(row)
         yield Item(
             id=row.text("query_id"),
             question=f"Passage: {passage}\nQuestion: {row.filled('question').strip()}\nAnswer:",
@@ -55,6 +56,40 @@ def _alternatives(row: Row) -> list[list[str]]:
     if not answers or not all(answers):
         raise DataError(f"{row.place}: 'answers' is empty.\nAdd a span or remove the question.")
     return answers
+
+
+def _hub_alternatives(row: Row) -> list[list[str]]:
+    """The hub's rows hold one accepted answer, of one or several spans."""
+    spans = [span for span in row.row("answers_spans").texts("spans") if span.strip()]
+    if not spans:
+        raise DataError(f"{row.place}: 'spans' is empty.\nAdd a span or remove the question.")
+    return [spans]
+
+
+def _original(path: str) -> Iterator[Row]:
+    """The authors' JSON: passages by id, each with questions, an answer and validated ones."""
+    passages = as_row(read_json(path), f"'{path}'")
+    for identity in passages.fields:
+        holder = passages.row(identity)
+        passage = holder.filled("passage")
+        for row in holder.rows("qa_pairs"):
+            given = [row.row("answer")]
+            given += list(row.rows("validated_answers")) if row.has("validated_answers") else []
+            answers = [one for one in map(_spans, given) if one]
+            fields = {**row.fields, "passage": passage, "answers": answers}
+            yield Row(fields=fields, place=row.place)
+
+
+def _spans(answer: Row) -> list[str]:
+    """An answer of the authors' JSON: a number, a date, or spans."""
+    if answer.has("number") and str(answer.value("number")).strip():
+        return [str(answer.value("number"))]
+    if answer.has("spans") and answer.texts("spans"):
+        return list(answer.texts("spans"))
+    date = answer.row("date") if answer.has("date") else None
+    parts = [date.text(key) for key in ("day", "month", "year") if date.has(key)] if date else []
+    written = " ".join(part for part in parts if part.strip())
+    return [written] if written else []
 
 
 def exact_match(prediction: str, reference: Sequence[Sequence[str]]) -> float:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from harness import metrics
 from harness.errors import DataError
-from harness_files import DataSet, Item, Row, read_json_lines
+from harness_files import DataSet, Item, Row, read_json, read_json_lines
+from harness_files.rows import as_row, is_json_lines
 
 STOP = ("\n", ".", ",")
 
@@ -22,9 +23,25 @@ def _nq_open(path: str) -> Iterator[Item]:
 
 
 def _triviaqa(path: str) -> Iterator[Item]:
-    for number, row in enumerate(read_json_lines(path), start=1):
-        answers = (row.filled("answer"), *row.texts("aliases"))
-        yield _item(number, row, row.filled("context"), answers)
+    """JSON lines of context, answer and aliases; the hub's rows; or the authors' JSON."""
+    rows = read_json_lines(path) if is_json_lines(path) else _original(path)
+    for number, row in enumerate(rows, start=1):
+        if row.has("context"):
+            answers = (row.filled("answer"), *row.texts("aliases"))
+            yield _item(number, row, row.filled("context"), answers)
+            continue
+        answer = row.row("answer")
+        asked = f"Question: {row.filled('question').strip()}\nAnswer:"
+        yield _item(number, row, asked, (answer.filled("value"), *answer.texts("aliases")))
+
+
+def _original(path: str) -> Iterator[Row]:
+    """The authors' JSON, whose keys begin with capitals, as rows of the hub."""
+    for row in as_row(read_json(path), f"'{path}'").rows("Data"):
+        answer = row.row("Answer")
+        aliases = answer.items("Aliases") if answer.has("Aliases") else ()
+        found = {"value": answer.value("Value"), "aliases": list(aliases)}
+        yield Row(fields={"question": row.value("Question"), "answer": found}, place=row.place)
 
 
 def _item(number: int, row: Row, question: str, answers: tuple[str, ...]) -> Item:
@@ -47,7 +64,7 @@ NQ_OPEN = DataSet(
 TRIVIAQA = DataSet(
     name="triviaqa",
     category="question answering",
-    description="TriviaQA with aliases, JSON lines of context, answer, aliases (exact match, F1)",
+    description="TriviaQA with aliases, without passages, JSON or JSON lines (exact match, F1)",
     read=_triviaqa,
     scorers=lambda: (metrics.exact_match(), metrics.f1()),
     stop=STOP,

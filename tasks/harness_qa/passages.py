@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from harness import metrics
 from harness_files import DataSet, Item, Part
@@ -85,6 +86,12 @@ SQUAD = DataSet(
     clean=read_answer,
     introduction=how_to_decline,
     parts=_with_and_without_answer,
+)
+
+SQUAD2 = replace(
+    SQUAD,
+    name="squad2",
+    description="SQuAD v2.0, as squad; on the hub a data set of its own (exact match, F1)",
 )
 
 CMRC2018 = DataSet(

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from harness import hookimpl
 from harness.types import Option, TaskSettings, TaskSpec
+from harness_files.hub import HUB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from harness.types import Task
 
@@ -19,21 +20,54 @@ OPTIONS = (
 )
 
 
-def _build(settings: TaskSettings) -> Task:
-    from harness_text.task import build
+SETS = (
+    ("text", "any text file, by lines of <|endoftext|> where it has any (bits per byte)"),
+    ("tinyshakespeare", "TinyShakespeare, its text or the hub's rows (bits per byte)"),
+    ("wikitext", "WikiText-2, its text or the hub's rows (bits per byte)"),
+)
 
-    return build(settings, OPTIONS)
+CONTINUATION = (
+    *OPTIONS,
+    Option(name="given", help="words of each document that are given; default 32"),
+    Option(name="asked", help="words that are asked for and compared; default 32"),
+)
+
+
+def _build(name: str) -> Callable[[TaskSettings], Task]:
+    def build_text(settings: TaskSettings) -> Task:
+        from harness_text.task import build
+
+        return build(name, settings, OPTIONS)
+
+    return build_text
+
+
+def _build_continuation(settings: TaskSettings) -> Task:
+    from harness_text.continuation import build
+
+    return build(settings, CONTINUATION)
 
 
 @hookimpl
 def harness_tasks() -> Iterator[TaskSpec]:
-    """Declare ``text``."""
+    """Declare texts to be weighed, and to be continued."""
+    for name, description in SETS:
+        yield TaskSpec(
+            name=name,
+            build=_build(name),
+            needs=(frozenset({"loglikelihood"}),),
+            category="language modelling",
+            argument="FILE",
+            options=OPTIONS,
+            description=description,
+            hub=HUB.get(name, ()),
+        )
     yield TaskSpec(
-        name="text",
-        build=_build,
-        needs=(frozenset({"loglikelihood"}),),
-        category="language modelling",
+        name="continuation",
+        build=_build_continuation,
+        needs=(frozenset({"generate"}),),
+        category="generation",
         argument="FILE",
-        options=OPTIONS,
-        description="any text file, by lines of <|endoftext|> where it has any (bits per byte)",
+        options=CONTINUATION,
+        description="how a text file goes on: its own words and how varied they are (chrF)",
     )

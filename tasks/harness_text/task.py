@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from harness.errors import DataError
 from harness.types import Loglikelihood, Metric, Response, Sample, Stats
 from harness_files import check_options, choice_option, data_file, number_option, read_text
+from harness_files.columnar import is_columnar, read_columnar
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
     from harness.types import Option, TaskSettings
 
-NAME = "text"
 SEPARATOR = "<|endoftext|>"
 
 SPLITS: Mapping[str, tuple[Callable[[str], bool], Callable[[str], bool]]] = {
@@ -59,19 +59,29 @@ class TextTask:
         return (Response(logprob=0.0, greedy=True, tokens=sample.reference),)
 
 
-def build(settings: TaskSettings, options: Sequence[Option]) -> TextTask:
+def documents(name: str, settings: TaskSettings) -> list[str]:
+    """The documents of the file that the settings name, each cut to the length they say."""
+    path = data_file(name, settings)
+    split = choice_option(name, settings, "split", tuple(SPLITS), default="endoftext")
+    if is_columnar(path):
+        text = "\n".join(row.text("text").rstrip("\n") for row in read_columnar(path))
+    else:
+        text = read_text(path)
+    texts = cut_documents(text, split)
+    if not texts:
+        raise DataError(f"'{path}' holds no documents, only {SEPARATOR} lines.\nName another file.")
+    longest = number_option(name, settings, "max_chars")
+    return [text[:longest] for text in texts]
+
+
+def build(name: str, settings: TaskSettings, options: Sequence[Option]) -> TextTask:
     """Read the file that the settings name; every document becomes one request."""
     from harness import metrics
 
-    check_options(NAME, settings, options)
-    path = data_file(NAME, settings)
-    split = choice_option(NAME, settings, "split", tuple(SPLITS), default="endoftext")
-    texts = cut_documents(read_text(path), split)
-    if not texts:
-        raise DataError(f"'{path}' holds no documents, only {SEPARATOR} lines.\nName another file.")
-    longest = number_option(NAME, settings, "max_chars")
+    check_options(name, settings, options)
+    texts = documents(name, settings)
     return TextTask(
-        items=tuple(_sample(number, text[:longest]) for number, text in enumerate(texts, start=1)),
+        items=tuple(_sample(number, text) for number, text in enumerate(texts, start=1)),
         bits_per_byte=metrics.bits_per_byte(),
         perplexity=metrics.perplexity(),
     )

@@ -35,8 +35,8 @@ UNTOLD = {".gz", ".txt"}
 
 
 def language_name(text: str) -> str:
-    """``de`` or ``deu`` becomes ``German``; what is no known code is taken as a name."""
-    return NAMES.get(text.lower(), text)
+    """``de``, ``deu`` or ``deu_Latn`` becomes ``German``; what is no known code is a name."""
+    return NAMES.get(text.lower(), NAMES.get(text.lower().split("_")[0], text))
 
 
 def language_of_file(path: str) -> str:
