@@ -38,6 +38,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+METHODS = ("full", "lora", "adalora", "adapter", "prefix", "head")
+
+
 def arguments(place: Path, output: Path, *more: str, train: str = "train") -> list[str]:
     return [
         *("finetune", "-m", str(place / "family"), "-t", "conll"),
@@ -296,14 +299,38 @@ def test_what_cannot_fit_is_refused_before_training(
 def test_methods_are_compared_in_one_table(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = arguments(place, tmp_path, "--method", "full,lora,adalora,adapter,head")
+    command = arguments(place, tmp_path, "--method", ",".join(METHODS))
     command[2] = str(place / "family" / "bert-16")
-    assert invoke([*command, "--gradient-checkpointing", "--accumulate", "2"]) == 0
+    assert invoke([*command, "--accumulate", "2"]) == 0
     said = capsys.readouterr().out.partition("Methods compared")[2]
-    shares = {line.split()[2]: float(line.split()[3]) for line in said.splitlines()[3:8]}
-    assert list(shares) == ["full", "lora", "adalora", "adapter", "head"]
+    shares = {line.split()[2]: float(line.split()[3]) for line in said.splitlines()[3:9]}
+    assert list(shares) == list(METHODS)
     assert shares["full"] == 100 > shares["adalora"] > shares["lora"] > shares["adapter"]
     assert {row["family"] for row in table(tmp_path)} == {f"bert-16-{name}" for name in shares}
+
+
+def test_a_prefix_is_read_again_with_the_checkpoint(place: Path, tmp_path: Path) -> None:
+    command = arguments(place, tmp_path, "--method", "prefix", "--test", str(place / "valid"))
+    command[2] = str(place / "family" / "bert-16")
+    assert invoke(command) == 0
+    (row,) = table(tmp_path)
+    (cell,) = RunDirectory(tmp_path / "run").read_run().cells
+    assert cell.scores[0].value == pytest.approx(float(row["entity_f1"]))
+    assert cell.model.context_length == 64 - 8
+    # Without what was learnt the answers are others, so it was in use.
+    (tmp_path / "models" / row["model"] / "prefix" / "adapter_config.json").unlink()
+    bare = ["run", "-m", row["address"], "-t", f"conll:{place / 'valid'}", "--device", "cpu"]
+    assert invoke([*bare, "-o", str(tmp_path / "bare")]) == 0
+    (other,) = RunDirectory(tmp_path / "bare").read_run().cells
+    assert other.model.identity != cell.model.identity
+    assert other.model.parameters.total < cell.model.parameters.total
+    assert answers(tmp_path / "bare") != answers(tmp_path / "run")
+
+
+def answers(output: Path) -> list[Any]:
+    directory = RunDirectory(output)
+    (cell,) = directory.read_run().cells
+    return [sample.responses[0].tags for sample in directory.read_samples(cell)]
 
 
 def test_a_language_model_learns_a_tasks_answers(

@@ -3,6 +3,7 @@
 The modules, in the order in which they build on each other:
 
 ``options``     what the command line says, checked
+``prefix``      keys and values that were learnt to stand before every text
 ``checkpoint``  the files of a checkpoint: what they are, whether they are whole
 ``counts``      parameter counts, from headers alone
 ``work``        what a checkpoint can be asked for

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
+from harness_hf.prefix import LEARNT, prefix_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -155,12 +156,18 @@ def _shards(folder: Path, index: str) -> tuple[Path, ...]:
 
 
 def read_tensors(checkpoint: Checkpoint) -> tuple[Tensor, ...]:
-    """Return what the weight files hold, without reading the weights.
+    """Return what the weight files hold, a learnt prefix too, without reading the weights.
 
     Raises :class:`harness.errors.DataError` for a corrupt or truncated file.
     """
     read = read_header if checkpoint.is_safetensors else _read_pickled
-    return tuple(tensor for path in checkpoint.weights for tensor in read(path))
+    prefix = [
+        tensor
+        for path in prefix_files(checkpoint.folder)[1:]
+        for tensor in read_header(path)
+        if LEARNT in tensor.name
+    ]
+    return (*(tensor for path in checkpoint.weights for tensor in read(path)), *prefix)
 
 
 def read_header(path: Path) -> Iterator[Tensor]:
@@ -235,12 +242,14 @@ def _read_pickled(path: Path) -> Iterator[Tensor]:
 def digest(checkpoint: Checkpoint) -> str:
     """Return a SHA-256 over all files that decide the answers.
 
-    These are the configuration, the tokenizer and the weights, in the order of their names.
+    These are the configuration, the tokenizer, the weights and a prefix, in the order of their
+    names.
     """
     names = {"config.json", "generation_config.json", *TOKENIZER_FILES}
     files = [checkpoint.folder / name for name in names]
     whole = hashlib.sha256()
-    for path in sorted([p for p in files if p.is_file()] + list(checkpoint.weights)):
+    there = [p for p in files if p.is_file()] + list(checkpoint.weights)
+    for path in sorted([*there, *prefix_files(checkpoint.folder)]):
         part = hashlib.sha256()
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, ModelError, UsageError
 from harness_hf.memory import check_memory
+from harness_hf.prefix import with_prefix
 from harness_hf.quiet import quiet
 from harness_hf.work import WORKS
 
@@ -159,7 +160,7 @@ def _load_weights(checkpoint: Checkpoint, options: Options, device: str, dtype: 
         raise _explain(error, checkpoint, options) from error
     _check_tensors(found, options)
     try:
-        return model.to(device)
+        return with_prefix(model, checkpoint.folder).to(device)
     except RuntimeError as error:
         raise ModelError(
             f"hf: {options.source} does not fit on {device}: {_first_line(error)}\n"
