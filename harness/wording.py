@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 MISSING = "-"
+SIZE = re.compile(r"\d+(\.\d+)?[kmbt]", re.IGNORECASE)
 FOLDERS = re.compile(r"(https?://[^,]*)|[^,:=]*/")
 """What is left out of a name: the folders of a path; an address stays whole."""
 
@@ -32,3 +33,15 @@ def short_names(names: Iterable[str]) -> Mapping[str, str]:
         name: text if plain.count(text) == 1 else name
         for name, text in zip(unique, plain, strict=True)
     }
+
+
+def family_of(name: str) -> str:
+    """The last component of a model's name without size words such as ``70m`` or ``0.5B``.
+
+    Only whole words between ``-``, ``_`` or ``/`` are taken for sizes, and only to be left out:
+    how large a model is, its name does not say.
+    """
+    last = name.rstrip("/").split("/")[-1]
+    kept = [word for word in re.split(r"([-_])", last) if not SIZE.fullmatch(word)]
+    bare = re.sub(r"[-_]{2,}", lambda found: found.group()[0], "".join(kept)).strip("-_")
+    return bare or last or name

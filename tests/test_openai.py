@@ -49,13 +49,14 @@ from harness.types import (
     Response,
     Tag,
 )
+from harness.wording import family_of
 from harness_openai.account import Account
 from harness_openai.address import read_address
 from harness_openai.alignment import AlignmentError, first_after
 from harness_openai.bridge import drain
 from harness_openai.faults import RetryableError, UnanswerableError
 from harness_openai.likelihood import Question, read_likelihood
-from harness_openai.options import Prices, default_family
+from harness_openai.options import Prices
 from harness_openai.pace import Pace
 from harness_openai.replies import read_echoed, read_generated
 from harness_openai.server import retry_after
@@ -303,7 +304,7 @@ def test_identity_says_where_what_and_how_and_never_who() -> None:
     )
     assert built.info.identity == "org/m-7b@https://host:8/v1#june"
     assert built.info.settings["endpoint"] == "chat"
-    assert (built.info.family, default_family("gpt-4o-mini")) == ("m", "gpt-4o-mini")
+    assert (built.info.family, family_of("gpt-4o-mini")) == ("m", "gpt-4o-mini")
     assert read_address("gpt-x").base_url == "https://api.openai.com/v1"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ModelError, UsageError, suggestion
+from harness.wording import family_of
 from harness_hf.checkpoint import Checkpoint, open_checkpoint
 from harness_hf.quiet import quiet
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.py", "*.jinja"]
-SIZE = re.compile(r"(?<![A-Za-z0-9.])\d+(\.\d+)?[kKmMbBtT](?![A-Za-z0-9])")
 
 
 def find(options: Options) -> Checkpoint:
@@ -88,19 +88,10 @@ def default_name(checkpoint: Checkpoint, options: Options) -> str:
 
 
 def default_family(checkpoint: Checkpoint, options: Options) -> str:
-    """The family: by option, by ``harness_model.json``, else the last component of the name
-    without size words such as ``70m``, ``1.4b`` or ``0.5B``.
-
-    Only whole words between ``-``, ``_`` or ``/`` are taken for sizes, and only to be left out:
-    sizes themselves are counted from the weights.
-    """
+    """The family: by option, by ``harness_model.json``, else by the name without its size."""
     if options.family:
         return options.family
     noted = checkpoint.notes.get("family")
     if isinstance(noted, str) and noted:
         return noted
-    last = (checkpoint.hub_id or checkpoint.folder.resolve().name).split("/")[-1]
-    words = re.split(r"([-_])", last)
-    kept = [w for w in words if not SIZE.fullmatch(w)]
-    bare = re.sub(r"[-_]{2,}", lambda m: m.group()[0], "".join(kept)).strip("-_")
-    return bare or last
+    return family_of(checkpoint.hub_id or checkpoint.folder.resolve().name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from harness.errors import UsageError, suggestion
 from harness.sizes import parse_size
 from harness.types import Option
+from harness.wording import family_of
 from harness_openai.address import Address, read_address
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ OPTIONS = (
     Option(name="revision", help="any label of what the server runs; another one asks anew"),
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_SIZE = re.compile(r"\d+(\.\d+)?[kmbt]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,18 +98,10 @@ def read_options(settings: ModelSettings) -> Options:
         temperature=_temperature(given.get("temperature", "0")),
         system=given.get("system", ""),
         bos=given.get("bos", ""),
-        family=given.get("family", "") or default_family(address.model),
+        family=given.get("family", "") or family_of(address.model),
         params=parse_size(given["params"]) if "params" in given else None,
         revision=given.get("revision", ""),
     )
-
-
-def default_family(model: str) -> str:
-    """The last part of the model's name without words that look like a size, such as ``70m``."""
-    last = model.rstrip("/").split("/")[-1]
-    kept = [word for word in re.split(r"([-_])", last) if not _SIZE.fullmatch(word)]
-    bare = re.sub(r"[-_]{2,}", lambda found: found.group()[0], "".join(kept)).strip("-_")
-    return bare or last or model
 
 
 def _limits(settings: ModelSettings) -> Limits:
