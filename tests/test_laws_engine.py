@@ -10,11 +10,12 @@ from scipy.optimize import minimize
 
 from harness.errors import UsageError
 from harness.laws.bound import Law
-from harness.laws.curves import LINEAR, LOG_LINEAR, M4, SHIFTED_POWER, bnsl
+from harness.laws.curves import LINEAR, LOG_LINEAR, SHIFTED_POWER, bnsl
 from harness.laws.estimate import Data, fit_point
 from harness.laws.expsum import nonnegative
 from harness.laws.joint import DATA_CONSTRAINED, KAPLAN
 from harness.laws.losses import parse_loss
+from harness.laws.m4 import M4
 from harness.laws.scorelaws import BLEU_LOG, LOSS_EXPONENTIAL, LOSS_SIGMOID, logit_linear
 from harness.laws.solver import Goal, minimise
 from harness.laws.sums import CHINCHILLA, EFFECTIVE, OVERTRAINED, POWER, POWER_FLOOR, product

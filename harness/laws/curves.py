@@ -18,14 +18,6 @@ Array = NDArray[np.float64]
 Named = Mapping[str, Jet]
 
 
-def _regress(x: Array, y: Array, weights: Array) -> tuple[Array, Array]:
-    """Slopes and levels (R,) of weighted straight lines through ``y`` (R, n) at ``x`` (n,)."""
-    share = weights / weights.sum()
-    middle = share @ x
-    slope = (y @ (share * (x - middle))) / (share @ (x - middle) ** 2)
-    return slope, y @ share - slope * middle
-
-
 # --- P ∝ N and P = a + b·log N --------------------------------------------------------------------
 
 
@@ -100,73 +92,6 @@ SHIFTED_POWER = JetLaw(
     ),
     function=_shifted,
     starts=_shifted_starts,
-    exponent="alpha",
-)
-
-
-# --- M4: a power law between two levels -----------------------------------------------------------
-
-
-def _m4(p: Named, x: Variables) -> Jet:
-    """log L for (L − E)/(E0 − L)^k = A·N^-alpha, with v the logit of (L − E)/(E0 − E).
-
-    G(v) = v + (k − 1)·softplus(v) is the right side's logarithm, less the scale of E0 − E; it is
-    solved by Newton's method, and two more steps on jets carry the derivatives over.
-    """
-    height = p["E0"] - p["E"]
-    k = p["k"]
-    goal = p["log A"] - p["alpha"] * np.log(x["N"]) - (1.0 - k) * jets.log(height)
-    root = _logit_root(goal.value, k.value)
-    share = 0.5 * (1 + np.tanh(0.5 * root))
-    slope = 1.0 + (k.value - 1.0) * share
-    v = goal * 0.0 + root
-    for _ in range(2):
-        v = v - (v + (k - 1.0) * jets.softplus(v) - goal) * (1.0 / slope)
-    return jets.log(p["E"] + height * jets.exp(-jets.softplus(-v)))
-
-
-def _logit_root(goal: Array, k: Array) -> Array:
-    """The root v of v + (k − 1)·softplus(v) = goal, which is monotone and bent one way only."""
-    v = np.where(goal < 0, goal, goal / np.maximum(k, 1e-3))
-    for _ in range(60):
-        tail = np.exp(-np.abs(v))
-        share = np.where(v >= 0, 1.0, tail) / (1.0 + tail)
-        softplus = np.maximum(v, 0.0) + np.log1p(tail)
-        step = (v + (k - 1.0) * softplus - goal) / (1.0 + (k - 1.0) * share)
-        v = v - np.clip(step, -20.0, 20.0)
-        if not (np.abs(step) > 1e-13 * (1.0 + np.abs(v))).any():
-            break
-    return v
-
-
-def _m4_starts(x: Variables, y: Array, weights: Array) -> Array:
-    """E and E0 around the data and k on a grid; A and alpha by regression."""
-    lows = (1e-4, 0.3, 0.6, 0.8, 0.9, 0.97, 0.995)
-    grid = np.array(list(every(lows, (1.005, 1.05, 1.3, 3.0), (0.1, 0.4, 1.0, 2.0))))
-    floor, top, k = (grid * [y.min(), y.max(), 1.0]).T[:, :, None]
-    target = np.log(y - floor) - k * np.log(top - y)
-    slope, level = _regress(np.log(x["N"]), target, weights)
-    left = target - level[:, None] - slope[:, None] * np.log(x["N"])
-    sensitive = 1.0 / ((1.0 / (y - floor) + k / (top - y)) * y)
-    misfits = (weights * (left * sensitive) ** 2).sum(axis=1)
-    starts = [np.exp(level), floor[:, 0], top[:, 0], np.maximum(-slope, 1e-2), k[:, 0]]
-    return np.stack(starts, axis=1)[np.argsort(misfits, kind="stable")[:10]]
-
-
-M4 = JetLaw(
-    name="m4",
-    formula="(L − E)/(E0 − L)^k = A·N^-alpha",
-    source="Alabdulmohsin et al. 2022, arXiv:2209.06640",
-    variables=("N",),
-    terms=(
-        Parameter(name="A", positive=True, shift=lambda m: {"alpha": m["N"]}),
-        Parameter(name="E", lower=0.0),
-        Parameter(name="E0", lower=0.0),
-        Parameter(name="alpha", lower=1e-3, upper=5.0),
-        Parameter(name="k", lower=0.01, upper=10.0),
-    ),
-    function=_m4,
-    starts=_m4_starts,
     exponent="alpha",
 )
 

@@ -9,8 +9,9 @@ from typing import cast
 
 from harness.errors import PluginError, UsageError, suggestion
 from harness.laws.bound import Law
-from harness.laws.curves import LINEAR, LOG_LINEAR, M4, PLATEAU_POWER, SHIFTED_POWER, bnsl
+from harness.laws.curves import LINEAR, LOG_LINEAR, PLATEAU_POWER, SHIFTED_POWER, bnsl
 from harness.laws.joint import DATA_CONSTRAINED, KAPLAN
+from harness.laws.m4 import M4
 from harness.laws.scorelaws import BLEU_LOG, LOSS_EXPONENTIAL, LOSS_SIGMOID, logit_linear
 from harness.laws.sums import CHINCHILLA, EFFECTIVE, OVERTRAINED, POWER, POWER_FLOOR, product
 
