@@ -24,6 +24,7 @@ from harness.plugins import Registered
 from harness.results import RunDirectory
 from harness.sizes import read_sizing
 from harness.types import (
+    Classify,
     ExportedFile,
     ExporterSpec,
     Generate,
@@ -35,6 +36,7 @@ from harness.types import (
     Response,
     SampleRecord,
 )
+from harness_interchange import writing
 from harness_interchange.writing import file_name, hub_id
 from harness_interchange.yaml import to_yaml
 
@@ -438,3 +440,10 @@ def test_the_command_exports_our_own_run(program: Program) -> None:
     assert done.returncode == 2 and "needs --set datasets=" in done.stderr
     done = program("export", "csvs", "out")
     assert done.returncode == 2 and "Did you mean 'csv'" in done.stderr
+
+
+def test_texts_that_were_classified_are_written_with_the_label_chosen() -> None:
+    request = Classify(texts=("It rains.", "It is dry."), labels=(("no", "0"), ("yes", "1")))
+    response = Response(logprobs=(-2.0, -0.1))
+    assert writing.prompt(request) == "It rains.\nIt is dry."
+    assert writing.answer(request, response) == "yes"

@@ -153,10 +153,12 @@ def _arguments(request: Request) -> Mapping[str, Any]:
         return {"arg_0": request.prompt, "arg_1": settings}
     if isinstance(request, Loglikelihood):
         return {"arg_0": request.context, "arg_1": request.continuation}
-    return {"arg_0": " ".join(request.tokens), "arg_1": {"until": []}}
+    return {"arg_0": writing.prompt(request), "arg_1": {"until": []}}
 
 
 def _response(response: Response) -> Any:
     if response.logprob is not None:
         return [response.logprob, bool(response.greedy)]
+    if response.logprobs is not None:
+        return list(response.logprobs)
     return writing.answer(None, response)

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.types import (
     CellRecord,
+    Classify,
     ExportSource,
     Generate,
     Loglikelihood,
@@ -81,6 +82,8 @@ def prompt(request: Request) -> str:
         return request.prompt
     if isinstance(request, Loglikelihood):
         return request.context
+    if isinstance(request, Classify):
+        return "\n".join(request.texts)
     return " ".join(request.tokens)
 
 
@@ -92,6 +95,8 @@ def answer(request: Request | None, response: Response) -> str:
         return " ".join(response.tags)
     if response.logprob is not None and isinstance(request, Loglikelihood):
         return f"{request.continuation} ({response.logprob:.6g})"
+    if response.logprobs is not None and isinstance(request, Classify):
+        return max(zip(response.logprobs, request.labels, strict=False))[1][0]
     return "" if response.logprob is None else f"{response.logprob:.6g}"
 
 
