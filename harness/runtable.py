@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from harness.errors import UsageError, suggestion
 from harness.laws.table import Table
+from harness.stats import standard_error
 from harness.types import CellRecord, Metric, RunRecord, Score
 
 COLUMNS = ("model", "family", "task", "N", "params", "U", "D", "C")
 GROUP = ("family", "task")
-Z = 1.959963984540054
-"""Half the width of a normal 95 % interval, in standard errors."""
 
 
 def run_metrics(run: RunRecord) -> dict[str, Metric]:
@@ -24,7 +23,8 @@ def metric_table(run: RunRecord, name: str) -> Table:
 
     Columns: model, family, task, ``N`` (non-embedding parameters), ``params`` (total), ``U``
     (distinct training tokens, where known), ``D`` (training tokens), ``C`` (training
-    FLOPs), the metric, ``stderr`` and ``items``.
+    FLOPs), the metric, ``stderr`` (the file's own, or what the interval implies), ``items``,
+    and the cell's other metrics.
 
     Raises:
         UsageError: the run has no such metric.
@@ -32,18 +32,25 @@ def metric_table(run: RunRecord, name: str) -> Table:
     known = run_metrics(run)
     if name not in known:
         raise UsageError(f"The run has no metric '{name}'. {suggestion(name, known)}")
+    others = tuple(other for other in known if other != name)
     rows = [
-        _row(cell, score)
+        (*_row(cell, score), *_values(cell, others))
         for cell in run.cells
         for score in cell.scores
         if score.metric.name == name
     ]
     return Table(
         name=f"{name} of {run.directory}",
-        columns=(*COLUMNS, name, "stderr", "items"),
+        columns=(*COLUMNS, name, "stderr", "items", *others),
         rows=tuple(rows),
         lines=tuple(range(1, len(rows) + 1)),
     )
+
+
+def _values(cell: CellRecord, names: Sequence[str]) -> tuple[str, ...]:
+    """The cell's scores by the metrics ``names``, empty where it has none."""
+    scores = {score.metric.name: repr(score.value) for score in cell.scores}
+    return tuple(scores.get(name, "") for name in names)
 
 
 def _row(cell: CellRecord, score: Score) -> tuple[str, ...]:
@@ -55,7 +62,7 @@ def _row(cell: CellRecord, score: Score) -> tuple[str, ...]:
         cell.model.train_tokens,
         cell.model.train_flops,
         score.value,
-        (score.ci[1] - score.ci[0]) / (2 * Z),
+        standard_error(score),
         score.n,
     )
     texts = ("" if value is None else repr(value) for value in values)

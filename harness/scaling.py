@@ -9,7 +9,6 @@ the truth, as what the sizes share does not cancel.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from harness.cellstats import CellStats, side_by_side
 from harness.laws import Fit, Series, fit_series
 from harness.results import RunDirectory
+from harness.stats import standard_error
 from harness.types import CellRecord, Metric, RunRecord, Score
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ SIZE = "non_embedding"
 TOTAL = "total"
 ALIKE = 0.9
 """Amounts of training data that differ by less than a tenth count as one."""
-Z = 1.959963984540054
-"""Half the width of a normal 95 % interval, in standard errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +82,7 @@ def fit_run(
                 statistics[model] = directory.read_stats(point.record)
             cells.append(statistics[model])
         metric = _shared_metric(found)
-        replicates = _replicates(metric, name, cells, seed)
+        replicates = item_draws(metric, name, cells, seed)
         parametric = _parametric(found, seed) if replicates is None else None
         series = Series(
             sizes=tuple(float(point.size) for point in found),
@@ -176,8 +174,8 @@ def _among(fit: Fit, kept: int, number: int) -> Fit:
     return replace(fit, note=f"{fit.note} {said}".strip())
 
 
-def _replicates(
-    metric: Metric, name: str, cells: Sequence[CellStats], seed: int
+def item_draws(
+    metric: Metric, name: str, cells: Sequence[CellStats], seed: int, number: int = REPLICATES
 ) -> NDArray[np.float64] | None:
     """Scores of every size over the same resamples of the samples that all sizes have, (B, m)."""
     import numpy as np
@@ -192,7 +190,7 @@ def _replicates(
         return None
     named = [group for group in found.groups or () if group is not None]
     clustered = found.groups if len(set(named)) < len(named) else None
-    weights = metrics.bootstrap_weights(found.rows.shape[1], REPLICATES, seed, clustered)
+    weights = metrics.bootstrap_weights(found.rows.shape[1], number, seed, clustered)
     columns = [metrics.replicates(metric, rows, weights) for rows in found.rows]
     return np.stack(columns, axis=1)
 
@@ -201,7 +199,7 @@ def _parametric(found: Sequence[Point], seed: int) -> NDArray[np.float64] | None
     """Normal draws about the scores, (B, m), or None where a standard error is not known."""
     import numpy as np
 
-    errors = [_standard_error(point.score) for point in found]
+    errors = [standard_error(point.score) for point in found]
     if any(error is None for error in errors):
         return None
     values = np.array([point.score.value for point in found])
@@ -209,14 +207,6 @@ def _parametric(found: Sequence[Point], seed: int) -> NDArray[np.float64] | None
     noise = generator.standard_normal((REPLICATES, len(found)))
     draws: NDArray[np.float64] = values + noise * np.array(errors, dtype=float)
     return draws
-
-
-def _standard_error(score: Score) -> float | None:
-    """The file's own, or what the interval's width implies; None where neither is known."""
-    if score.stderr is not None:
-        return score.stderr
-    width = score.ci[1] - score.ci[0]
-    return width / (2 * Z) if math.isfinite(width) else None
 
 
 def _by_standard_errors(fit: Fit) -> Fit:

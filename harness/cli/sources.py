@@ -13,15 +13,16 @@ from harness.cli.common import find_run
 from harness.errors import DataError, PluginError, UsageError, suggestion
 from harness.laws import SERIES_LAWS, Fit
 from harness.laws.bound import Law
+from harness.laws.chain import chained
 from harness.laws.choose import Ranking
 from harness.laws.records import Prediction
 from harness.laws.registry import collect, find_law
-from harness.laws.table import read_csv
+from harness.laws.table import Table, read_csv
 from harness.laws.tablefit import FitRequest, GroupFit, fit_table
 from harness.plugins import load_registry
 from harness.results import RunDirectory
 from harness.runtable import GROUP, metric_table, run_metrics
-from harness.scaling import fit_run
+from harness.scaling import fit_run, item_draws
 from harness.types import Metric, RunRecord
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -61,6 +62,10 @@ def fit_options(function: FunctionT) -> FunctionT:
             click.option("--law", "-l", help="A law's name, or auto; see `harness laws`."),
             click.option("--x", help="Columns of the law's variables: N, or N,D. COLUMN*FACTOR."),
             click.option("--y", help="Column of the score; for a run, a metric."),
+            click.option(
+                "--through",
+                help="With a law of a loss, such as loss-to-score: foretell the loss by this law.",
+            ),
             click.option("--loss", help="huber:DELTA, lad, log-mse, mse, weighted or binomial."),
             click.option("--resample", help="points, residuals, cluster:COLUMN, seeds or items."),
             click.option("--error", help="Column with the standard error of each score."),
@@ -82,11 +87,48 @@ def fit_options(function: FunctionT) -> FunctionT:
 
 def read_fits(source: str, options: dict[str, Any]) -> tuple[Named, ...]:
     """Fit what the command line asks for; raises the errors of the laws and the readers."""
-    request = _request(options)
+    given = dict(options)
+    through = given.pop("through", None)
+    request = _request(given)
+    if through is not None:
+        return _chained(source, request, through)
+    return _fits(source, request)
+
+
+def _fits(source: str, request: FitRequest) -> tuple[Named, ...]:
     path = Path(source)
-    if path.is_file():
-        return _table_fits(path, request)
-    return _run_fits(source, request)
+    return _table_fits(path, request) if path.is_file() else _run_fits(source, request)
+
+
+def _chained(source: str, request: FitRequest, through: str) -> tuple[Named, ...]:
+    """Fits of a score to a loss, made to foretell through fits of the loss to size.
+
+    ``through`` is LAW or LAW:COLUMNS, the columns of the law's variables.
+    """
+    law, _, columns = through.partition(":")
+    if len(request.x) != 1 or find_law(request.law, request.x, request.laws).variables != ("L",):
+        raise UsageError(
+            "--through needs a law of one loss, and its column: --law loss-to-score --x LOSS."
+        )
+    if not request.y:
+        raise UsageError("--through needs the column of the score: --y COLUMN.")
+    of_loss = replace(
+        request,
+        law=law,
+        x=_columns(columns) or find_law(law, (), request.laws).variables,
+        y=request.x[0],
+        loss=None,
+        error=None,
+        items=None,
+        chance=None,
+        ceiling=None,
+    )
+    losses = {one.group: one.fit for one in _fits(source, of_loss)}
+    return tuple(
+        replace(one, fit=chained(losses[one.group], one.fit, seed=request.seed), x=of_loss.x)
+        for one in _fits(source, request)
+        if one.group in losses
+    )
 
 
 def known_laws() -> Mapping[str, Law]:
@@ -155,9 +197,26 @@ def _run_fits(source: str, request: FitRequest) -> tuple[Named, ...]:
     for name, metric in known.items():
         if request.y in ("", name):
             asked = _for_metric(request, name, metric)
+            asked = replace(asked, item_draws=_item_draws(run, directory, metric, request))
             found = fit_table(metric_table(run, name), asked)
             fits += (_named(one, asked) for one in found)
     return tuple(fits)
+
+
+def _item_draws(
+    run: RunRecord, directory: RunDirectory, metric: Metric, request: FitRequest
+) -> Callable[[Table], Any]:
+    """From rows of the run's table to their scores over the same redrawn samples, (B, n)."""
+
+    def drawn(table: Table) -> Any:
+        rows = list(zip(table.text("model"), table.text("task"), strict=True))
+        cells = {(cell.model.name, cell.task): cell for cell in run.cells}
+        if len({task for _, task in rows}) > 1:
+            raise UsageError("--resample items draws from one task: add task to --group.")
+        stats = [directory.read_stats(cells[row]) for row in rows]
+        return item_draws(metric, metric.name, stats, request.seed, request.replicates)
+
+    return drawn
 
 
 def _is_series(request: FitRequest) -> bool:

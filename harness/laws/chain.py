@@ -8,6 +8,7 @@ small runs, the score law to those with scores, and a large run's score is read 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,33 @@ def predict_through_loss(
         beyond=expected.beyond,
         note=expected.note,
     )
+
+
+def chained(loss: Fit, score: Fit, *, seed: int = 0) -> Fit:
+    """The fit of a score to a loss, made to foretell from size through the fit of that loss.
+
+    Its estimates are those of ``score``; its verdict is the worse of the two.
+    """
+    order = ("ok", "weak", "not-identifiable")
+    said = f"The loss: {loss.law}, {loss.verdict}. {loss.note}"
+    worse = loss if order.index(loss.verdict) > order.index(score.verdict) else score
+    both = replace(
+        score,
+        law=f"{score.law} through {loss.law}",
+        verdict=worse.verdict,
+        note=said if worse is loss else score.note,
+        warnings=(*score.warnings, *(() if worse is loss else (said,))),
+        forecast=(),
+        predictor=None,
+    )
+    if not isinstance(loss.predictor, Predictor) or not isinstance(score.predictor, Predictor):
+        return both
+
+    def through(at: Mapping[str, float]) -> Prediction:
+        return predict_through_loss(loss, score, at, seed=seed)
+
+    forecast = tuple(through(p.at) for p in loss.forecast)
+    return replace(both, predictor=through, forecast=forecast)
 
 
 def _predictor(fit: Fit) -> Predictor:

@@ -115,7 +115,10 @@ def bootstrap(fit: PointFit, plan: Plan) -> Replicates:
     if plan.unit == "cluster" and (plan.labels is None or np.unique(plan.labels).size < 3):
         raise UsageError("--resample cluster:COLUMN needs a column with at least three values.")
     if plan.unit == "items" and plan.items is None:
-        raise UsageError("--resample items needs per-sample records, which only a run has.")
+        raise UsageError(
+            "--resample items needs the samples behind every score; a table has none, and nor has "
+            "an import without samples.\nChoose points, residuals, seeds or cluster:COLUMN."
+        )
     kept, failures = [], 0
     for y, weights in _batches(fit, plan):
         rows = max(len(np.atleast_2d(y)), len(np.atleast_2d(weights)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -48,6 +48,9 @@ class FitRequest:
         columns that part the table; conditions that rows must meet
     chance, ceiling
         of a bounded score
+    item_draws
+        from the rows that are fitted to scores over redrawn test items, (B, n), the same draw for
+        all rows; ``None`` where no samples are kept
     """
 
     y: str
@@ -65,6 +68,7 @@ class FitRequest:
     replicates: int = 1000
     seed: int = 0
     laws: Mapping[str, Law] = field(default_factory=lambda: BUILTIN)
+    item_draws: Callable[[Table], Array | None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +122,8 @@ def _check_columns(table: Table, request: FitRequest, x: tuple[str, ...]) -> Non
     others = [name for name in (request.error, request.items, *request.group) if name]
     for name in (*scaled, *others):
         if name not in table.columns:
-            option = "--x" if name in scaled[:-1] else "--y" if name == scaled[-1] else "--group"
+            options = {request.error: "--error", request.items: "--items", scaled[-1]: "--y"}
+            option = "--x" if name in scaled[:-1] else options.get(name, "--group")
             raise UsageError(
                 f"{table.name} has no column '{name}' for {option}. "
                 f"{suggestion(name, table.columns)}"
@@ -147,7 +152,7 @@ def _fit_group(
     )
     settings = Settings(
         loss=loss,
-        plan=_plan(table, request, data),
+        plan=_plan(table, request, data, scores),
         interval=request.interval,
         scores=scores,
         warnings=tuple(warnings),
@@ -275,7 +280,7 @@ def _weights(table: Table, request: FitRequest, loss: Loss, scores: ScoreMap) ->
     return np.ones(len(table.rows))
 
 
-def _plan(table: Table, request: FitRequest, data: Data) -> Plan:
+def _plan(table: Table, request: FitRequest, data: Data, scores: ScoreMap) -> Plan:
     """The resampling asked for; points, or residuals where there are too few points."""
     text = request.resample
     if text is None:
@@ -287,7 +292,10 @@ def _plan(table: Table, request: FitRequest, data: Data) -> Plan:
             f"Unknown unit --resample '{text}'. {suggestion(text, [*known[:2], 'seeds', 'items'])} "
             "Clusters are named by their column: cluster:COLUMN."
         )
-    labels = None
+    labels, items = None, None
+    if unit == "items":
+        items = None if request.item_draws is None else request.item_draws(table)
+        items = None if items is None else scores.forward(items)
     if unit == "cluster":
         labels = np.unique(np.array(table.text(column)), return_inverse=True)[1]
     elif unit == "seeds":
@@ -298,6 +306,7 @@ def _plan(table: Table, request: FitRequest, data: Data) -> Plan:
         replicates=request.replicates,
         seed=request.seed,
         labels=labels,
+        items=items,
         column=column,
     )
 
