@@ -30,7 +30,7 @@ def run_page(page: Path, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["usage.md", "scaling.md", "training.md"])
+@pytest.mark.parametrize("name", ["usage.md", "scaling.md", "training.md", "pretraining.md"])
 def test_the_commands_of_a_page_work(root: Path, tmp_path: Path, name: str) -> None:
     pytest.importorskip("torch")
     run_page(root / "docs" / name, tmp_path)

@@ -18,6 +18,7 @@ from harness.pretraining import Prepared, PretrainRequest
 from harness.training import Estimate, TrainedModel
 from harness_hf.loading import resolve_device
 from harness_train.pretrain.batches import Masking
+from harness_train.pretrain.contamination import note_of
 from harness_train.pretrain.documents import Document
 from harness_train.pretrain.estimates import available_on, estimate, memory_of
 from harness_train.pretrain.evaluation import HeldOut, held_out_of
@@ -310,7 +311,9 @@ class PretrainingJob:
                 )
 
     def _notes(self) -> Iterator[str]:
-        rows = self._material.rows
+        rows, text = self._material.rows, self._material.text
+        if text.overlaps:
+            yield note_of(text.overlaps, self.request.corpus.ngram)
         if rows.pairs is not None and self.request.objective == "mlm+nsp":
             alone = int((rows.pairs < 0).sum())
             if alone:
