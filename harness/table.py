@@ -24,8 +24,8 @@ EFFICIENCY: Mapping[str, tuple[str, Callable[[Efficiency], float | None]]] = {
     "load s": ("{:.2f}", lambda e: e.load_seconds),
     "answers s": ("{:.2f}", lambda e: e.seconds),
     "first s": ("{:.2f}", lambda e: e.first_answer_seconds),
-    "prompt tokens/s": ("{:,.0f}", lambda e: _rate(e.prompt_tokens, e.seconds)),
-    "tokens/s": ("{:,.0f}", lambda e: _rate(e.tokens, e.seconds)),
+    "prompt tokens/s": ("{:,.0f}", lambda e: e.prompt_tokens_per_second),
+    "tokens/s": ("{:,.0f}", lambda e: e.tokens_per_second),
     "peak host MB": ("{:,.0f}", lambda e: _rate(e.peak_host_bytes, 1e6)),
     "peak device MB": ("{:,.0f}", lambda e: _rate(e.peak_device_bytes, 1e6)),
     "energy J": ("{:,.0f}", lambda e: e.energy_joules),
@@ -53,7 +53,7 @@ def task_table(title: str, records: Sequence[CellRecord]) -> str:
     ordered = sorted(records, key=_size)
     names = short_names(record.model.name for record in ordered)
     metrics = {score.metric.name: score.metric for record in ordered for score in record.scores}
-    remarks = [_remarks(record) for record in ordered]
+    told = [remarks(record) for record in ordered]
     header = ["model", "params", "non-embedding"]
     header += [f"{name} {ARROWS[metric.higher_is_better]}" for name, metric in metrics.items()]
     rows = [
@@ -62,15 +62,15 @@ def task_table(title: str, records: Sequence[CellRecord]) -> str:
             count(record.model.parameters.total),
             count(record.model.parameters.non_embedding),
             *(_cell(record, name) for name in metrics),
-            *([remark] if any(remarks) else []),
+            *([remark] if any(told) else []),
         ]
-        for record, remark in zip(ordered, remarks, strict=True)
+        for record, remark in zip(ordered, told, strict=True)
     ]
-    if any(remarks):
+    if any(told):
         header.append("remarks")
     samples = sorted({record.counts.samples for record in ordered if record.counts.samples})
     size = f" ({' or '.join(map(str, samples))} samples)" if samples else ""
-    return f"{title}{size}\n{_grid(rows, header, left=(0, len(header) - 1 if any(remarks) else 0))}"
+    return f"{title}{size}\n{_grid(rows, header, left=(0, len(header) - 1 if any(told) else 0))}"
 
 
 def model_notes(records: Iterable[CellRecord]) -> list[str]:
@@ -201,7 +201,9 @@ def _notes(fits: Iterable[CellFit], tasks: Mapping[str, str]) -> Iterator[str]:
         yield f"{', '.join(places)}: {note}"
 
 
-def _remarks(record: CellRecord) -> str:
+def remarks(record: CellRecord) -> str:
+    """What a reader must know beside a cell's scores: answers that are missing, cut or no answers;
+    empty where there is nothing to tell."""
     if record.status == "failed":
         return "failed"
     counts: Counts = record.counts

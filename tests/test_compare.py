@@ -9,8 +9,14 @@ import pytest
 from conftest import Program
 from gate_toys import ACC, BLEU, ToyCell, Translations, column, side, write_run
 
+from harness.check import Policy, check, read_baseline, write_baseline
+from harness.check.markdown import markdown_text
+from harness.check.text import gate_document, gate_text
+from harness.cli import invoke
 from harness.compare import Settings, compare, match_cells
+from harness.compare.text import comparison_document, comparison_text
 from harness.errors import NotComparableError, UsageError
+from harness.types import Counts
 
 
 def answers(share: float, number: int = 100, seed: int = 0) -> np.ndarray:
@@ -205,3 +211,34 @@ def test_json_holds_no_number_that_is_none(tmp_path: Path, program: Program) -> 
     done = program("compare", "a", "a", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["cells"][0]["p"] is None
+
+
+def test_missing_and_cut_answers_are_told_in_compare_and_check(tmp_path: Path) -> None:
+    counts = Counts(samples=40, errors=3, truncated=2)
+    rows = column([100.0] * 30 + [0.0] * 10)
+    old, new = ToyCell(stats={ACC: rows}), ToyCell(stats={ACC: rows}, fields={"counts": counts})
+    found = compare(side(old), side(new), Settings())
+    assert "3 without an answer, 2 truncated in the second" in comparison_text(found)
+    assert comparison_document(found)["cells"][0]["counts_b"]["errors"] == 3
+    write_baseline(side(old), tmp_path / "b.json")
+    gate = check(side(new), read_baseline(tmp_path / "b.json"), Policy())
+    words = "toy on task: 3 without an answer, 2 truncated of 40"
+    assert words in gate_text(gate) and words in markdown_text(gate)
+    assert gate_document(gate)["answers"] == [words]
+
+
+def test_a_partial_run_is_labelled_by_fit_compare_and_leaderboard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = [
+        ToyCell(stats={ACC: column([100.0] * hits + [0.0] * 20)}, model=f"m{hits}", size=10**hits)
+        for hits in (3, 5, 8)
+    ]
+    run = write_run(tmp_path / "run", *cells, ToyCell(stats={}, model="lost", size=10))
+    (run / "cells" / "lost--task.json").unlink()
+    for command in (["fit", str(run)], ["compare", str(run), str(run)], ["leaderboard", str(run)]):
+        assert invoke(command) == 4, command
+        printed = capsys.readouterr()
+        assert "PARTIAL" in printed.out + printed.err, command
+    assert invoke(["fit", str(run), "--json"]) == 4
+    assert json.loads(capsys.readouterr().out)["status"] == "partial"

@@ -35,7 +35,7 @@ from harness.leaderboard import (
     read_source,
 )
 from harness.leaderboard.ranking import draws_separate, from_samples, ranks
-from harness.types import Metric
+from harness.types import Counts, Metric
 
 CHOICE = Metric(name="acc", formula="mean", bounds=(0.0, 100.0), chance=25.0)
 HOSTILE = [
@@ -325,3 +325,15 @@ def test_the_committed_leaderboard_is_of_the_current_models_and_tasks(root: Path
 def test_the_commands_of_the_page_work(root: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     run_page(root / "docs" / "leaderboard.md", tmp_path)
+
+
+def test_missing_cut_and_unreadable_answers_stand_beside_the_score(tmp_path: Path) -> None:
+    counts = Counts(samples=40, errors=3, truncated=2, empty=1, unparseable=4)
+    found = board(tmp_path, toys.ToyCell(stats={toys.ACC: right(0.5)}, fields={"counts": counts}))
+    words = "of 40 samples 3 without an answer, 2 truncated, 1 empty, 4 unparseable"
+    for text in (board_markdown(found), board_html(found), board_latex(found)):
+        assert words in text
+    row = next(csv.DictReader(io.StringIO(board_csv(found))))
+    assert [row[f"task acc {name}"] for name in ("errors", "truncated", "empty")] == ["3", "2", "1"]
+    (entry,) = board_document(found)["rows"][0]["scores"]
+    assert (entry["unparseable"], entry["prompt_truncated"]) == (4, 0)

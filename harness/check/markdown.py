@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 
 from harness.check.gate import Gate
-from harness.check.text import HEADER, all_remarks, columns, remarkable, summary, title, unpaired
+from harness.check.text import (
+    HEADER,
+    all_remarks,
+    answer_remarks,
+    columns,
+    remarkable,
+    summary,
+    title,
+    unpaired,
+)
 from harness.check.verdicts import Verdict
 from harness.compare.text import unpaired_words
 from harness.errors import NotComparableError
@@ -34,6 +43,9 @@ def markdown_text(gate: Gate) -> str:
     reasons = [f"- {escape(title(one))}: {escape(text)}" for one, text in remarkable(gate)]
     if reasons:
         lines += ["", *reasons[:MOST_ROWS]]
+    answers = [f"- {escape(text)}" for text in answer_remarks(gate)]
+    if answers:
+        lines += ["", "Answers:", "", *answers]
     remarks = [f"- {escape(text)}" for text in all_remarks(gate)]
     if remarks:
         lines += ["", "Not judged:", "", *remarks[:MOST_ROWS]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from harness import stats
+from harness import stats, table
 from harness.check.gate import Gate
 from harness.check.verdicts import Judgement, Verdict
 from harness.codec import SCHEMA, to_json
@@ -24,6 +24,7 @@ HEADER = (
     "verdict", "model", "task", "metric", "baseline", "now", "change [95 %]", "p (Holm)",
     "detectable", "n",
 )  # fmt: skip
+MOST_ANSWERS = 40
 WHAT = {"cell": "", "band": " vs band", "exponent": " exponent"}
 
 
@@ -36,6 +37,9 @@ def gate_text(gate: Gate) -> str:
     reasons = [f"  {printable(title(one))}: {reason}" for one, reason in remarkable(gate)]
     if reasons:
         parts.append("Why\n" + "\n".join(reasons))
+    answers = [f"  {printable(text)}" for text in answer_remarks(gate)]
+    if answers:
+        parts.append("Answers\n" + "\n".join(answers))
     remarks = [f"  {printable(remark)}" for remark in all_remarks(gate)]
     if remarks:
         parts.append("Not judged\n" + "\n".join(remarks))
@@ -92,6 +96,18 @@ def remarkable(gate: Gate) -> Iterator[tuple[Judgement, str]]:
                 yield one, f"{reason.verdict.value}: {reason.text}"
 
 
+def answer_remarks(gate: Gate) -> Iterator[str]:
+    """Cells of the run whose answers are missing, cut, empty or unparseable, and how many are."""
+    told = [
+        f"{cell.model.name} on {cell.task}: {words} of {cell.counts.samples}"
+        for cell in gate.run.cells
+        if (words := table.remarks(cell)) and cell.scores
+    ]
+    yield from told[:MOST_ANSWERS]
+    if len(told) > MOST_ANSWERS:
+        yield f"and {len(told) - MOST_ANSWERS} cells more"
+
+
 def all_remarks(gate: Gate) -> Iterator[str]:
     """What could not be judged, and why."""
     yield from (f"{text} (no score)" for text in gate.failed)
@@ -136,6 +152,7 @@ def gate_document(gate: Gate) -> dict[str, Any]:
             },
             "alpha": gate.policy.alpha,
             "judgements": [_entry(one) for one in gate.judgements],
+            "answers": list(answer_remarks(gate)),
             "failed": gate.failed,
             "unjudged": gate.unjudged,
             "skipped": gate.skipped,

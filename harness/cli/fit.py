@@ -10,7 +10,7 @@ import click
 from harness.cli.common import echo_json, find_run
 from harness.cli.sources import Named, fit_options, read_fits
 from harness.codec import SCHEMA
-from harness.errors import DataError
+from harness.errors import DataError, PartialError
 from harness.fitreport import fit_report, fits_table, ranking_table
 from harness.plots import Mark, check_target, fit_panel, save_figure
 from harness.plots.panels import series_marks, with_residuals
@@ -28,22 +28,35 @@ IN_FULL = 3
     help="Also draw the fits: FILE.png, FILE.svg or FILE.pdf.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def fit(source: str, figure: Path | None, as_json: bool, **options: Any) -> None:
+def fit(source: str, figure: Path | None, as_json: bool, **options: Any) -> int:
     """Fit scaling laws to SOURCE: a run, or a CSV file with a header.
 
     A run's fits are those of its size tables, resampled over its samples; with --law, --x and the
     like any law is fitted to its scores. --law auto ranks laws by how well they foretell the
-    largest sizes when those are held out.
+    largest sizes when those are held out. Exits with 4 when the run is partial.
     """
     if figure is not None:
         check_target(figure)
     fits = read_fits(source, options)
     if figure is not None:
         _plot(source, fits, figure)
+    partial = _is_partial(source)
     if as_json:
-        echo_json({"schema": SCHEMA, "fits": [one.to_json() for one in fits]})
-        return
-    click.echo(_text(fits))
+        status = "partial" if partial else "complete"
+        fitted = [one.to_json() for one in fits]
+        echo_json({"schema": SCHEMA, "status": status, "fits": fitted})
+    else:
+        click.echo(_text(fits))
+    if partial:
+        click.echo(f"PARTIAL: {source} is not complete; cells are missing or failed.", err=True)
+    return PartialError.exit_code if partial else 0
+
+
+def _is_partial(source: str) -> bool:
+    """Whether what was fitted is a run that is not complete."""
+    if Path(source).is_file():
+        return False
+    return RunDirectory(find_run(source)).read_run().status != "complete"
 
 
 def _plot(source: str, fits: tuple[Named, ...], figure: Path) -> None:

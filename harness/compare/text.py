@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
 
 from harness import stats
 from harness.codec import SCHEMA, to_json
-from harness.compare import Comparison, CurveComparison
+from harness.compare import Comparison, CurveComparison, Match
 from harness.compare.cells import CellComparison
 from harness.stats.curves import Shift
-from harness.table import value_text
+from harness.table import remarks, value_text
 from harness.types import Metric
 from harness.wording import MISSING, short, short_names
 
@@ -148,6 +148,7 @@ def _shifts(found: Comparison) -> Iterator[tuple[CurveComparison, str, Shift, fl
 
 
 def _notes(found: Comparison) -> Iterator[str]:
+    yield from answer_notes(one.match for one in found.cells)
     for one in found.cells:
         if one.note:
             yield f"{one.match.label}, {one.metric.name}: no test: {one.note}"
@@ -164,6 +165,22 @@ def _notes(found: Comparison) -> Iterator[str]:
     yield from found.refused
 
 
+def answer_notes(matches: Iterable[Match]) -> Iterator[str]:
+    """Missing, cut, empty and unparseable answers of either side, once a cell."""
+    seen: set[int] = set()
+    for match in matches:
+        if id(match) in seen:
+            continue
+        seen.add(id(match))
+        words = [
+            f"{words} in the {side}"
+            for side, cell in (("first", match.a), ("second", match.b))
+            if (words := remarks(cell))
+        ]
+        if words:
+            yield f"{match.label}: {'; '.join(words)}."
+
+
 def comparison_document(found: Comparison) -> dict[str, Any]:
     """What ``harness compare --json`` prints."""
     document: dict[str, Any] = to_json(
@@ -171,6 +188,7 @@ def comparison_document(found: Comparison) -> dict[str, Any]:
             "schema": SCHEMA,
             "a": found.a.label,
             "b": found.b.label,
+            "status": _status(found),
             "cells": [cell_entry(one) for one in found.cells],
             "curves": _curve_entries(found),
             "missing": list(found.missing),
@@ -178,6 +196,11 @@ def comparison_document(found: Comparison) -> dict[str, Any]:
         }
     )
     return document
+
+
+def _status(found: Comparison) -> str:
+    whole = found.a.status == found.b.status == "complete"
+    return "complete" if whole else "partial"
 
 
 def cell_entry(one: CellComparison) -> Mapping[str, Any]:
@@ -188,6 +211,8 @@ def cell_entry(one: CellComparison) -> Mapping[str, Any]:
         "model_b": one.match.b.model.name,
         "metric": one.metric.name,
         "higher_is_better": one.metric.higher_is_better,
+        "counts_a": one.match.a.counts,
+        "counts_b": one.match.b.counts,
         "a": one.value_a,
         "b": one.value_b,
         "difference": one.difference,

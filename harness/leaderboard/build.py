@@ -21,6 +21,7 @@ from harness.leaderboard.ranking import (
     ranks,
 )
 from harness.leaderboard.records import Board, BoardRequest, Column, Entry, Row
+from harness.table import remarks
 from harness.types import CellRecord, Metric, Score
 from harness.wording import short_names
 
@@ -192,6 +193,7 @@ def _entries(
             n=score.n,
             rank=rank,
             centred=float(scaled(metric, np.array(score.value))) if chance else None,
+            counts=entrants[i].cells[column.task].record.counts,
             remark=_remark(entrants[i].cells[column.task].record),
         )
         for (i, score), rank in zip(scores.items(), found, strict=True)
@@ -199,9 +201,9 @@ def _entries(
 
 
 def _remark(record: CellRecord) -> str:
-    counts = record.counts
-    if counts.errors:
-        return f"{counts.errors} of {counts.samples} samples without an answer"
+    words = remarks(record)
+    if words:
+        return f"of {record.counts.samples} samples {words}"
     return "" if record.status == "complete" else "the cell is partial"
 
 

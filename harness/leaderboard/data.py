@@ -12,18 +12,21 @@ from harness.leaderboard.escape import csv_text, visible
 from harness.leaderboard.records import Board, Column, Entry, Row
 
 FIXED = ("rank", "model", "family", "run", "params", "non_embedding", "train_tokens")
+COUNTS = ("errors", "truncated", "prompt_truncated", "empty", "unparseable")
 COSTS = ("tokens_per_second", "peak_bytes", "pareto")
 
 
 def board_csv(board: Board) -> str:
-    """One line a model; for each column its value, interval, rank and number of samples.
+    """One line a model; for each column its value, interval, rank, number of samples, and how many
+    answers are missing, cut, empty or unparseable.
 
     Texts that a spreadsheet would take for a formula get an apostrophe before them.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     names = [f"{column.title} {column.metric.name}" for column in board.columns]
-    parts = [f"{name}{part}" for name in names for part in ("", " lo", " hi", " rank", " n")]
+    after = ("", " lo", " hi", " rank", " n", *(f" {count}" for count in COUNTS))
+    parts = [f"{name}{part}" for name in names for part in after]
     means = ("mean", "mean lo", "mean hi")
     writer.writerow([csv_text(name) for name in (*FIXED, *parts, *means, *COSTS)])
     for row in board.rows:
@@ -37,9 +40,10 @@ def _values(row: Row) -> list[object]:
     values += [model.parameters.total, model.parameters.non_embedding, model.train_tokens]
     for entry in row.entries:
         if entry is None:
-            values += [None] * 5
+            values += [None] * (5 + len(COUNTS))
         else:
             values += [entry.value, *(entry.ci or (None, None)), entry.rank, entry.n]
+            values += [getattr(entry.counts, count) for count in COUNTS]
     values += [row.mean, *(row.mean_ci or (None, None))]
     return [*values, row.tokens_per_second, row.peak_bytes, row.pareto]
 
@@ -119,5 +123,6 @@ def _entry(column: Column, entry: Entry) -> dict[str, Any]:
         "n": entry.n,
         "rank": entry.rank,
         "centred": entry.centred,
+        **{count: getattr(entry.counts, count) for count in COUNTS},
         "remark": entry.remark,
     }

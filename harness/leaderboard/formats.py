@@ -13,6 +13,7 @@ from harness.wording import MISSING, count
 ARROWS = {True: "↑", False: "↓"}
 FRONT = "◆"
 REMARK = "†"
+MOST_REMARKS = 40
 LEFT = 2
 """So many columns hold words; the rest are numbers, to the right."""
 
@@ -187,10 +188,21 @@ def _notes(board: Board) -> Iterator[str]:
         yield "tokens/s and peak MB: as measured in the run, on its machine; - where not measured."
     yield from _tests(board.columns)
     yield from board.notes
+    yield from _remarks(board)
+
+
+def _remarks(board: Board) -> Iterator[str]:
+    """What is to be known of single cells, row by row."""
+    number = 0
     for row in board.rows:
         for column, entry in zip(board.columns, row.entries, strict=True):
             if entry is not None and entry.remark:
-                yield f"{REMARK} {row.name}, {column.title} {column.metric.name}: {entry.remark}."
+                number += 1
+                if number <= MOST_REMARKS:
+                    name = f"{column.title} {column.metric.name}"
+                    yield f"{REMARK} {row.name}, {name}: {entry.remark}."
+    if number > MOST_REMARKS:
+        yield f"{REMARK} and {number - MOST_REMARKS} more; --format csv and json count them all."
 
 
 def _tests(columns: Sequence[Column]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.types import Metric, ModelInfo
+from harness.types import Counts, Metric, ModelInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +42,15 @@ class Entry:
     """One score of a row.
 
     ``rank`` is shared where the paired test does not separate; ``centred`` is 0 at chance and 100
-    at the perfect score, ``None`` where chance is not known; ``remark`` says what a reader must
-    know of the cell (samples without an answer).
+    at the perfect score, ``None`` where chance is not known; ``counts`` and, in words, ``remark``
+    say what a reader must know of the cell's answers.
     """
 
     value: float
     ci: tuple[float, float] | None
     n: int
     rank: int
+    counts: Counts
     centred: float | None = None
     remark: str = ""
 
