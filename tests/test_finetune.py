@@ -363,6 +363,14 @@ def test_a_classifier_learns_labels_and_answers_by_them(tmp_path: Path) -> None:
     assert cell.scores[0].value == 100.0
 
 
+def test_a_missing_library_is_said_with_the_extra_that_brings_it(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    assert invoke(arguments(place, tmp_path / "out", "--method", "lora")) == 2
+    assert "needs peft, which is not installed.\nInstall it: pip in" in capsys.readouterr().err
+
+
 BAD = {
     "no folder": (["-m", "nowhere"], "'nowhere' is neither a folder nor a model's name"),
     "no checkpoint": (["-m", "."], "no checkpoint is in"),
@@ -376,6 +384,9 @@ BAD = {
     "a new label": (["--test", "strange"], "labels that the training texts never show: B-ORG"),
     "one label": (["--train", "bare"], "bear one label only, O"),
     "no tag": (["--train", "broken"], "is no tag such as O"),
+    "no number type": (["--dtype", "int8"], "Unknown --dtype 'int8'"),
+    "no half on a processor": (["--dtype", "fp16"], "float16 trains on a GPU only"),
+    "no device": (["--device", "gpu"], "device gpu asked for, but torch"),
     "too long": (["--max-length", "100"], "more than the 64 tokens"),
     "an encoder that writes": (["--as", "generate"], "which cannot be trained to write answers"),
 }

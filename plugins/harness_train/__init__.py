@@ -6,9 +6,11 @@ loads neither torch nor transformers.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from harness import hookimpl
+from harness.errors import UsageError
 from harness.training import TrainerSpec
 
 if TYPE_CHECKING:
@@ -18,16 +20,35 @@ if TYPE_CHECKING:
     from harness.training import FinetuneRequest, TrainingJob
 
 
-def _finetune(request: FinetuneRequest) -> TrainingJob:
-    from harness_train.finetune.job import FinetuneJob
+NEEDED = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft")
 
-    return FinetuneJob(request)
+
+@contextmanager
+def _installed(command: str) -> Iterator[None]:
+    """Say which extra to install where a library is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in NEEDED:
+            raise
+        raise UsageError(
+            f"`harness {command}` needs {error.name}, which is not installed.\n"
+            "Install it: pip install 'harness[train]'"
+        ) from error
+
+
+def _finetune(request: FinetuneRequest) -> TrainingJob:
+    with _installed("finetune"):
+        from harness_train.finetune.job import FinetuneJob
+
+        return FinetuneJob(request)
 
 
 def _pretrain(request: PretrainRequest) -> TrainingJob:
-    from harness_train.pretrain.job import PretrainingJob
+    with _installed("pretrain"):
+        from harness_train.pretrain.job import PretrainingJob
 
-    return PretrainingJob(request)
+        return PretrainingJob(request)
 
 
 @hookimpl

@@ -103,6 +103,7 @@ def digest_of(
                 "patience",
                 "max_length",
                 "class_weights",
+                "dtype",
             )
         },
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError, UsageError
@@ -31,7 +30,7 @@ from harness_train.finetune.recording import (
     with_counts,
     with_training,
 )
-from harness_train.finetune.starting import SCHEMES, open_base
+from harness_train.finetune.starting import SCHEMES, open_base, resolve_dtype
 from harness_train.finetune.training import DivergedError, Plan, Trained, train_cell
 
 if TYPE_CHECKING:
@@ -48,8 +47,10 @@ class FinetuneJob:
 
         Raises UsageError and DataError for whatever cannot be trained.
         """
-        self._request = request
         self._cells = cells_of(request)
+        self._device = resolve_device(request.device)
+        self._dtype = resolve_dtype(request.dtype, self._device)
+        self._request = replace(request, device=self._device, dtype=self._dtype)
         self._bases = {
             start.name: open_base(start, request.kind, request.max_length)
             for start in request.models
@@ -93,22 +94,6 @@ class FinetuneJob:
                     refuse_memory(self._estimate(ready))
                     row = self._train(ready, told)
                 yield row
-
-    @cached_property
-    def _device(self) -> str:
-        return resolve_device(self._request.device)
-
-    @cached_property
-    def _dtype(self) -> str:
-        """The number type of the forward pass; weights and moments stay in float32."""
-        asked = self._request.dtype
-        if asked != "auto":
-            return asked
-        if not self._device.startswith("cuda"):
-            return "float32"
-        import torch
-
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
     def _ready(self, cell: Cell) -> Ready:
         return make_ready(cell, self._bases[cell.start.name], self._texts, self._request)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import DataError, ModelError, UsageError
+from harness.errors import DataError, ModelError, UsageError, suggestion
 from harness_hf.checkpoint import Checkpoint, read_tensors
 from harness_hf.counts import count_parameters
-from harness_hf.options import Options
+from harness_hf.options import DTYPE_ALIASES, DTYPES, Options
 from harness_hf.quiet import quiet
 from harness_hf.resolve import find
 
@@ -68,6 +68,28 @@ def open_base(start: Start, kind: RequestKind, length: int | None) -> Base:
         parameters=count_parameters(read_tensors(checkpoint), checkpoint.config),
         length=length or (own - offset if own is not None else USUAL_LENGTH),
     )
+
+
+def resolve_dtype(asked: str, device: str) -> str:
+    """The number type of the forward pass; weights and moments stay in float32.
+
+    ``auto``: bfloat16 on a GPU, float16 where it lacks that, float32 elsewhere. Raises UsageError.
+    """
+    name = DTYPE_ALIASES.get(asked, asked)
+    on_gpu = device.startswith("cuda")
+    if name == "auto":
+        if not on_gpu:
+            return "float32"
+        import torch
+
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    if name not in DTYPES:
+        raise UsageError(f"Unknown --dtype {asked!r}. {suggestion(asked, DTYPES)}")
+    if name == "float16" and not on_gpu:
+        raise UsageError(
+            f"--dtype float16 trains on a GPU only, and this is {device}.\nUse bfloat16 or float32."
+        )
+    return name
 
 
 def _positive(config: Any, key: str) -> bool:
