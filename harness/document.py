@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.codec import SCHEMA, to_json
 from harness.scaling import CellFit
-from harness.types import CellRecord, RunRecord
+from harness.types import CellRecord, Efficiency, RunRecord
 
 
 def run_document(run: RunRecord, fits: Sequence[CellFit]) -> dict[str, Any]:
@@ -48,7 +48,17 @@ def _cell(record: CellRecord) -> dict[str, Any]:
         "asked": record.asked,
         "reused": record.reused,
         "seconds": record.seconds,
-        "efficiency": to_json(record.efficiency),
+        "efficiency": _efficiency(record.efficiency),
+    }
+
+
+def _efficiency(spent: Efficiency | None) -> dict[str, Any] | None:
+    if spent is None:
+        return None
+    return {
+        **to_json(spent),
+        "prompt_tokens_per_second": spent.prompt_tokens_per_second,
+        "tokens_per_second": spent.tokens_per_second,
     }
 
 

@@ -504,6 +504,20 @@ class Efficiency:
     device: str | None = field(default=None, metadata=ADDED)
     cost: float | None = field(default=None, metadata=ADDED)
 
+    @property
+    def prompt_tokens_per_second(self) -> float | None:
+        """Tokens read, over the whole time of answering."""
+        return _rate(self.prompt_tokens, self.seconds)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens generated or scored, over the whole time of answering."""
+        return _rate(self.tokens, self.seconds)
+
+
+def _rate(amount: int | None, seconds: float) -> float | None:
+    return None if amount is None or seconds <= 0 else amount / seconds
+
 
 @dataclass(frozen=True, kw_only=True)
 class CellRecord:

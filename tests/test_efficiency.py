@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.document import run_document
 from harness.metering import Meter
 from harness.table import efficiency_table
 from harness.types import (
@@ -20,6 +22,7 @@ from harness.types import (
     ModelInfo,
     Request,
     Response,
+    RunRecord,
     Score,
     Usage,
 )
@@ -114,6 +117,15 @@ def test_what_one_cell_knows_is_a_dash_for_the_others() -> None:
     _, header, _, *rows = lines.splitlines()
     assert _cells(header)[-2:] == ["energy J", "cost"]
     assert [_cells(row)[-2:] for row in rows] == [["-", "-"], ["1,234", "0.1235"]]
+
+
+def test_the_json_of_a_run_holds_the_rates(tmp_path: Path) -> None:
+    run = RunRecord(directory=str(tmp_path), status="complete", cells=(cell(SPENT), cell(None)))
+    known, unknown = run_document(run, [])["cells"]
+    assert known["efficiency"]["prompt_tokens_per_second"] == 1500
+    assert known["efficiency"]["tokens_per_second"] == 250
+    assert unknown["efficiency"] is None
+    assert replace(SPENT, seconds=0.0).tokens_per_second is None
 
 
 def _cells(line: str) -> list[str]:

@@ -136,7 +136,7 @@ def _model(cell: CellRecord) -> dict[str, Any]:
 
 def _scores(cell: CellRecord) -> Iterator[dict[str, Any]]:
     spent = cell.efficiency
-    rate = spent.tokens / spent.seconds if spent and spent.tokens and spent.seconds > 0 else None
+    rate = spent.tokens_per_second if spent is not None else None
     for score in cell.scores:
         yield {
             "model": cell.model.name,
