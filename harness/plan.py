@@ -233,7 +233,9 @@ def _model_entries(registry: Registry, item: Item) -> Iterator[tuple[str, Regist
     if item.name not in registry.models and family:
         names: Iterable[str] = family
     elif _is_glob(item.name):
-        names = _globbed(item.name, registry.models, "model")
+        # A pattern means what can be asked, not what is there to be trained further.
+        asked = [name for name, entry in registry.models.items() if entry.spec.kinds]
+        names = _globbed(item.name, asked, "model")
     else:
         names = (item.name,)
     for name in names:
