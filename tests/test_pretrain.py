@@ -492,6 +492,7 @@ def test_a_dry_run_shows_steps_and_sizes_and_trains_nothing(program: Program, re
         (("--corpus", "text.txt", "--max-params", "1"), "smallest of all"),
         (("--corpus", "text.txt", "--packing", "tight"), "packing"),
         (("--corpus", "text.txt", "--against", "no-task"), "Unknown task"),
+        (("--corpus", "text.txt", "--dtype", "float16"), "--dtype bfloat16"),
         (("--corpus", "text.txt", "--tokens", "-5"), "not above 0"),
         (("no.toml",), "no recipe"),
     ],

@@ -73,7 +73,7 @@ WHOLE = {"documents", "vocabulary", "tokens", "batch_tokens", "checkpoints", "co
 @click.option("--packing", help="joined or whole documents.")
 @click.option("--seed", type=int, help="For all that is drawn.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, mps.")
-@click.option("--dtype", help="float32, bfloat16, float16.")
+@click.option("--dtype", help="In which to compute: float32 or bfloat16.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the models.")
 @track_option
 @click.option("--dry-run", is_flag=True, help="Prepare the text, show the plan, train nothing.")

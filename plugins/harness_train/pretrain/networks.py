@@ -81,7 +81,10 @@ class Transformer(nn.Module):
             return self._masked(batch)
 
     def _causal(self, batch: Batch) -> Tensor:
-        found = self.model.model(input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False)
+        mask = batch.mask
+        if mask is not None:  # attention wants it in the type of the states
+            mask = mask.to(getattr(torch, self.shape.dtype))
+        found = self.model.model(input_ids=batch.tokens, attention_mask=mask, use_cache=False)
         states = found.last_hidden_state.reshape(-1, self.shape.width)
         logits = self.model.lm_head(states.index_select(0, batch.where)).float()
         return functional.cross_entropy(logits, batch.targets, reduction="none")
@@ -135,6 +138,11 @@ def check_network(training: TrainingOptions, shape: Shape) -> None:
         raise UsageError(
             f"The network 'stacked' is a Llama, which cannot be trained by {shape.objective}.\n"
             "Use --network transformers, or --objective causal."
+        )
+    if shape.dtype == "float16":
+        raise UsageError(
+            "Training computes in float32 or bfloat16; in float16 gradients vanish.\n"
+            "Use --dtype bfloat16."
         )
     if training.packing == "whole" and shape.objective != "causal":
         raise UsageError("Only causal rows are packed; leave --packing away for masked ones.")
