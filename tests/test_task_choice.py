@@ -325,5 +325,5 @@ def test_labels_have_names_of_their_own(name: str) -> None:
 
 def test_classifiers_take_no_examples(tmp_path: Path) -> None:
     path = written(tmp_path, {"sentence": "fine", "label": "Positive"})
-    with pytest.raises(UsageError, match="takes no --shots"):
+    with pytest.raises(UsageError, match="which take no worked examples"):
         labelled("eprstmt", path, shots=2)

@@ -213,12 +213,12 @@ class ChoiceSet:
     def _refuse_prompting(self, settings: TaskSettings) -> None:
         """What is said about prompts does not hold for a model that reads the text alone."""
         for flag, given in (
-            ("--shots", settings.shots),
+            ("worked examples (--shots)", settings.shots),
             ("unconditional=yes", settings.options.get("unconditional") == "yes"),
         ):
             if given:
                 raise UsageError(
-                    f"Task '{self.name}' asks this model for labels, which takes no {flag}.\n"
+                    f"Task '{self.name}' asks this model for labels, which take no {flag}.\n"
                     "Leave it out, or run it apart from models that continue a prompt."
                 )
 
