@@ -82,9 +82,12 @@ def test_all_weights_together_stay_small() -> None:
 
 def test_every_size_has_its_spec_and_its_folder() -> None:
     specs = list(harness_nano.harness_models())
-    folders = {path.name for path in harness_nano.WEIGHTS.iterdir() if path.is_dir()}
-    assert {spec.name for spec in specs} == folders == set(harness_nano.SIZES)
-    assert {spec.family for spec in specs} == {"nano"}
+    for family, weights, sizes in (
+        ("nano", harness_nano.WEIGHTS, harness_nano.SIZES),
+        ("nano-bert", harness_nano.BERT_WEIGHTS, harness_nano.BERT_SIZES),
+    ):
+        folders = {path.name for path in weights.iterdir() if path.is_dir()}
+        assert {spec.name for spec in specs if spec.family == family} == folders == set(sizes)
 
 
 def test_every_size_was_trained_alike() -> None:
@@ -164,3 +167,56 @@ def test_weights_belong_to_the_shipped_world() -> None:
     size = sum(len(f" {e.answer}".encode()) for e in examples)
     recorded = record("nano-3k")["losses"]["held_out"]["generation"]["bits_per_byte"]
     assert nats / math.log(2) / size == pytest.approx(recorded, rel=0.01)
+
+
+# --- nano-bert ------------------------------------------------------------------------------------
+
+
+def bert_record(name: str) -> dict[str, Any]:
+    loaded = json.loads((harness_nano.BERT_WEIGHTS / name / "harness_model.json").read_text())
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+@pytest.mark.parametrize("name", harness_nano.BERT_SIZES)
+def test_plain_transformers_loads_every_encoder(name: str) -> None:
+    folder = harness_nano.BERT_WEIGHTS / name
+    model, found = transformers.AutoModelForPreTraining.from_pretrained(
+        folder, output_loading_info=True
+    )
+    assert not found["missing_keys"] and not found["unexpected_keys"]
+    total = sum(p.numel() for p in model.parameters())
+    assert total == harness_nano.BERT_SIZES[name] == bert_record(name)["parameters"]["total"]
+    transformers.AutoModelForTokenClassification.from_pretrained(folder, num_labels=7)
+
+
+def test_the_encoders_recipe_describes_what_is_shipped(tmp_path: Path) -> None:
+    made = make_recipe(read_recipe(harness_nano.BERT_RECIPE), where="bert.toml")
+    asked = PretrainRequest(
+        objective=made.objective, output=tmp_path, family=made.family, training=made.training
+    )
+    shapes = shapes_of(asked, made.corpus.vocabulary)
+    assert [shape.name for shape in shapes] == list(harness_nano.BERT_SIZES)
+    for shape in shapes:
+        kept = bert_record(shape.name)
+        assert kept["parameters"] == {"total": shape.total, "non_embedding": shape.non_embedding}
+        assert kept["rates"] == {"matrices": shape.rates[0], "others": shape.rates[1]}
+        assert kept["batch_tokens"] == shape.batch_rows * 48
+
+
+def test_larger_encoders_lose_less_and_were_trained_alike() -> None:
+    records = [bert_record(name) for name in harness_nano.BERT_SIZES]
+    losses = [one["losses"]["held_out"]["corpus"]["nats_per_token"] for one in records]
+    assert losses == sorted(losses, reverse=True)
+    assert len({(one["train_tokens"], one["recipe"]["data_sha256"]) for one in records}) == 1
+    files = [path for path in harness_nano.BERT_WEIGHTS.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 2_000_000
+
+
+def test_an_encoder_answers_nothing_and_says_what_to_do() -> None:
+    spec = next(s for s in harness_nano.harness_models() if s.name == "nano-bert-8k")
+    assert not spec.kinds and not spec.default
+    model = spec.build(ModelSettings())
+    assert model.info.parameters.total == spec.size and model.info.family == "nano-bert"
+    ((_, answer),) = model.respond([Loglikelihood(context="", continuation="x")])
+    assert answer.error is not None and "harness finetune" in answer.error

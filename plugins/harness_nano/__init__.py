@@ -1,8 +1,9 @@
-"""The family ``nano``: eight small language models that come with the program.
+"""The families ``nano`` and ``nano-bert``: small models that come with the program.
 
-They are Llamas of a thousand to a million parameters outside the embedding, trained from scratch
-by ``harness pretrain nano.toml``, the recipe beside this module, on the invented world of the
-``world-`` tasks, so that a scaling table can be made at once, on a laptop, without a download.
+``nano`` is eight Llamas of a thousand to a million parameters outside the embedding, trained from
+scratch by ``harness pretrain nano.toml``, the recipe beside this module, on the invented world of
+the ``world-`` tasks, so that a scaling table can be made at once, on a laptop, without a download.
+``nano-bert`` is five BERTs, trained by ``bert.toml`` on the world's text, to be fine-tuned.
 """
 
 from __future__ import annotations
@@ -36,6 +37,17 @@ SIZES = {
 }
 """All parameters of every size; declared, since a plugin's hooks read no file."""
 
+BERT = "nano-bert"
+BERT_WEIGHTS = Path(__file__).parent / "bert"
+BERT_RECIPE = Path(__file__).parent / "bert.toml"
+BERT_SIZES = {
+    "nano-bert-8k": 16_962,
+    "nano-bert-16k": 30_178,
+    "nano-bert-28k": 46_722,
+    "nano-bert-62k": 89_794,
+    "nano-bert-200k": 242_506,
+}
+
 
 def _build(settings: ModelSettings, *, name: str) -> Model:
     try:
@@ -48,9 +60,24 @@ def _build(settings: ModelSettings, *, name: str) -> Model:
     return build(replace(settings, argument=str(WEIGHTS / name)), name=name, family=FAMILY)
 
 
+def _encoder(settings: ModelSettings, *, name: str) -> Model:
+    from harness_nano.encoder import Encoder
+
+    return Encoder(BERT_WEIGHTS / name, name=name, family=BERT)
+
+
 @hookimpl
 def harness_models() -> Iterator[ModelSpec]:
     """Declare every size."""
+    for name, size in BERT_SIZES.items():
+        yield ModelSpec(
+            name=name,
+            build=partial(_encoder, name=name),
+            kinds=frozenset(),
+            family=BERT,
+            size=size,
+            description="BERT trained on the world, to be fine-tuned, in the package",
+        )
     for name, size in SIZES.items():
         yield ModelSpec(
             name=name,
