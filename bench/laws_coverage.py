@@ -26,7 +26,7 @@ from harness.laws.profiles import profile_interval
 from harness.laws.registry import BUILTIN
 from harness.laws.resample import Plan, Unit, bootstrap
 
-REPLICATES = 400
+REPLICATES = 200
 Array = np.ndarray
 
 
@@ -169,12 +169,16 @@ def covered(case: Case, draw: Draw, seed: int) -> tuple[bool, bool, bool]:
     law: Law = BUILTIN[case.law]
     fit = fit_point(law, draw.data, parse_loss(case.loss), quick=True)
     plan = Plan(unit=case.unit, replicates=REPLICATES, seed=seed, labels=draw.labels)
-    theta = bootstrap(fit, plan).theta
+    drawn = bootstrap(fit, plan)
+    theta = drawn.widened(fit)
     name, truth = case.truth
     at = fit.bound.natural.names.index(name)
     lo, hi = np.quantile(fit.bound.natural.values(theta)[:, at], [0.025, 0.975])
-    profile = profile_interval(fit, name, np.cov(theta.T))
-    _, draws = Predictor(fit=fit, theta=theta, scores=ScoreMap(), seed=seed).draws(draw.far)
+    profile = profile_interval(fit, name, drawn)
+    predictor = Predictor(
+        fit=fit, theta=theta, scores=ScoreMap(), seed=seed, clusters=plan.clusters
+    )
+    _, draws = predictor.draws(draw.far)
     low, high = np.quantile(draws[:, 0], [0.025, 0.975])
     return bool(lo <= truth <= hi), profile.covers(truth), bool(low <= draw.new <= high)
 

@@ -94,6 +94,42 @@ def test_a_run_is_fitted_by_its_samples_or_by_any_law(program: Program) -> None:
     assert foretold["value"] == pytest.approx((0.5 + 20000**-0.3) / math.log(2), rel=1e-3)
 
 
+def test_a_runs_items_are_resampled_under_any_law(program: Program) -> None:
+    program.json("run", "-m", "adder", "-t", "sums", "-o", "out")
+    (fit,) = program.json(
+        "fit", "out", "--y", "bits_per_byte", "--law", "power-floor", "--resample", "items"
+    )["fits"]
+    assert fit["resampling"]["unit"] == "items"
+    assert "items" in fit["estimates"]["alpha"]["intervals"]
+
+
+def test_a_score_is_foretold_through_its_loss(program: Program) -> None:
+    rows = []
+    for i, n in enumerate((1e7, 3e7, 1e8, 3e8, 1e9, 3e9, 1e10, 3e10)):
+        nats = (1.7 + 400 * n**-0.34) * math.exp(NOISE[i % 6] / 4)
+        rows.append(f"{n},{nats},{1 / (1 + math.exp(3 * (nats - 2.5))) + NOISE[(i + 3) % 6]}")
+    (program.folder / "chain.csv").write_text("\n".join(["N,loss,acc", *rows]) + "\n")
+    arguments = ("--law", "loss-to-score", "--x", "loss", "--y", "acc", "--through", "power-floor")
+    (entry,) = program.json("predict", "chain.csv", *arguments, "--size", "3e11")["predictions"]
+    truth = 1 / (1 + math.exp(3 * (1.7 + 400 * 3e11**-0.34 - 2.5)))
+    assert entry["law"] == "loss-to-score through power-floor"
+    assert entry["ci"][0] <= truth <= entry["ci"][1]
+    assert entry["beyond"] == pytest.approx(10)
+    (fit,) = program.json("fit", "chain.csv", *arguments)["fits"]
+    assert fit["forecast"]["size"] == pytest.approx(6e10)
+    assert any(warning.startswith("The loss: power-floor") for warning in fit["warnings"])
+
+
+def test_a_chain_needs_a_law_of_a_loss_and_a_table_has_no_items(
+    program: Program, points: Path
+) -> None:
+    arguments = ("fit", "points.csv", "--y", "loss", "--x", "N")
+    refused = program(*arguments, "--law", "power", "--through", "power-floor")
+    assert (refused.returncode, "law of one loss" in refused.stderr) == (2, True)
+    refused = program(*arguments, "--law", "power", "--resample", "items")
+    assert (refused.returncode, "a table has none" in refused.stderr) == (2, True)
+
+
 def test_a_plugins_law_is_fitted_by_its_name(program: Program, points: Path) -> None:
     arguments = ("fit", "points.csv", "--x", "N", "--y", "loss", "--where", "D=1e11", "--law")
     (ours,) = program.json(*arguments, "power")["fits"]
