@@ -134,6 +134,8 @@ PROOF = 1e-4
 """A gradient below this share of the objective proves an optimum; else it is sought again."""
 THOROUGH = 1500
 """Iterations that a curved valley may take; Newton's method usually needs a dozen."""
+AGAIN = 2
+"""Places that the slower method sets out from."""
 QUICK = (6, 60)
 """Starts and iterations of fits that are only compared with others."""
 
@@ -152,7 +154,7 @@ def fit_point(law: Law, data: Data, loss: Loss, *, quick: bool = False) -> Point
     starts = bound.starts(data.y, data.weights)[: QUICK[0] if quick else None]
     solution = minimise(goal, starts)
     if not quick and (len(starts) == 1 or not _proved(goal, solution)):
-        found = np.concatenate([solution.theta, descend(goal, starts)])
+        found = np.concatenate([solution.theta, descend(goal, _again(starts, solution))])
         solution = minimise(goal, found[np.isfinite(goal.value(found, loss.delta))])
     best = int(np.argmin(solution.objective))
     objective = float(solution.objective[best])
@@ -179,6 +181,13 @@ def fit_point(law: Law, data: Data, loss: Loss, *, quick: bool = False) -> Point
         objective=objective,
         certificate=certificate,
     )
+
+
+def _again(starts: Array, solution: Solution) -> Array:
+    """Where to seek again from: the starts, if few, else where the best of them led."""
+    if len(starts) <= AGAIN:
+        return starts
+    return solution.theta[np.argsort(solution.objective, kind="stable")[:AGAIN]]
 
 
 def _proved(goal: Goal, solution: Solution) -> bool:

@@ -66,7 +66,8 @@ def _m4_pull(theta: Array, x: Variables, first: Array, second: Array) -> tuple[A
     derivatives D·v'' = −(k − 1)·q'·v'·v'ᵀ + (1 − k)/h²·h'·h'ᵀ, plus h'/h − q·v' in row and column
     of k. And η = log(E + h·q).
     """
-    a, floor, top, alpha, k = (theta[:, i, None] for i in range(5))
+    a, floor, ceiling, alpha, k = (theta[:, i, None] for i in range(5))
+    top = np.exp(ceiling)
     size = np.log(x["N"])
     height = top - floor
     goal = a - alpha * size - (1.0 - k) * np.log(height)
@@ -80,7 +81,7 @@ def _m4_pull(theta: Array, x: Variables, first: Array, second: Array) -> tuple[A
     softplus = np.maximum(v, 0.0) + np.log1p(tail)
     value = floor + height * q
     basis = np.stack([inverse, -size * inverse, (np.log(height) - softplus) * inverse], axis=1)
-    chain = _root_slopes(theta)
+    chain = _root_slopes(height[:, 0], k[:, 0])
     slope = chain @ (basis * (height * bend / value)[:, None])
     slope[:, 1] += rest / value
     slope[:, 2] += q / value
@@ -104,14 +105,23 @@ def _m4_pull(theta: Array, x: Variables, first: Array, second: Array) -> tuple[A
     flat = total * ((1.0 - k) / height)[:, 0]
     for i, j, sign in ((1, 1, 1.0), (2, 2, 1.0), (1, 2, -1.0), (2, 1, -1.0)):
         hessian[:, i, j] += sign * flat
+    return _by_logarithm(gradient, hessian, top[:, 0])
+
+
+def _by_logarithm(gradient: Array, hessian: Array, top: Array) -> tuple[Array, Array]:
+    """Derivatives by log E0 from those by E0."""
+    gradient[:, 2] *= top
+    hessian[:, 2] *= top[:, None]
+    hessian[:, :, 2] *= top[:, None]
+    hessian[:, 2, 2] += gradient[:, 2]
     return gradient, hessian
 
 
-def _root_slopes(theta: Array) -> Array:
+def _root_slopes(height: Array, k: Array) -> Array:
     """C (R, 5, 3) of :func:`_m4_pull`."""
-    chain = np.zeros((len(theta), 5, 3))
+    chain = np.zeros((len(height), 5, 3))
     chain[:, [0, 3, 4], [0, 1, 2]] = 1.0
-    chain[:, 1, 0] = (1.0 - theta[:, 4]) / (theta[:, 2] - theta[:, 1])
+    chain[:, 1, 0] = (1.0 - k) / height
     chain[:, 2, 0] = -chain[:, 1, 0]
     return chain
 
@@ -138,7 +148,7 @@ M4 = JetLaw(
     terms=(
         Parameter(name="A", positive=True, shift=lambda m: {"alpha": m["N"]}),
         Parameter(name="E", lower=0.0),
-        Parameter(name="E0", lower=0.0),
+        Parameter(name="E0", positive=True),
         Parameter(name="alpha", lower=1e-3, upper=5.0),
         Parameter(name="k", lower=0.01, upper=10.0),
     ),
