@@ -165,6 +165,13 @@ def test_what_many_samples_share_is_the_tasks_wording() -> None:
     assert found.found == 0
 
 
+def test_the_words_around_a_short_sample_do_not_hide_it() -> None:
+    asked = ("the old house on a red hill", "my cat sat under two green trees")
+    task = quiz(*(f"Name the words: {text}\nAnswer" for text in asked))
+    (found,) = overlaps([doc(f"Once {asked[0]} burnt.")], index_tasks([task], 13))
+    assert (found.checked, found.found) == (2, 1)
+
+
 def test_every_step_reports_what_came_in_and_went_out(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", f"{many(60)}\n\n{ENGLISH}\n\n{ENGLISH}\n\n{GERMAN}\n\nno\n")
     corpus = CorpusOptions(

@@ -1,9 +1,9 @@
 """Does the corpus hold what the evaluation tasks ask? Overlap of word n-grams.
 
 As Brown et al. 2020 (arXiv:2005.14165, appendix C) counted it: texts in lower case without
-punctuation, n-grams of 13 words. A sample shorter than that is looked for whole, if it has at
-least 6 words. N-grams that many samples of a task share are its wording, not its content, and do
-not count.
+punctuation, n-grams of 13 words. Words that all samples of a task begin or end with are its
+wording, not its content, and are left out; so are n-grams that many samples share. A sample shorter
+than an n-gram is looked for whole, if it has at least 6 words.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from harness.pretraining import Evaluation
 from harness.types import Generate, Loglikelihood, Sample, Tag
@@ -52,7 +53,7 @@ def index_tasks(evaluations: Iterable[Evaluation], n: int) -> Index:
     owners: dict[str, list[tuple[str, int]]] = {}
     samples, checked = {}, {}
     for evaluation in evaluations:
-        grams = [set(_grams_of_sample(sample, n)) for sample in evaluation.samples()]
+        grams = [set(_grams_of_texts(texts, n)) for texts in _contents(evaluation.samples())]
         shares = Counter(gram for each in grams for gram in each)
         most = max(2, WORDING * len(grams))
         own = [{gram for gram in each if shares[gram] <= most} for each in grams]
@@ -101,9 +102,28 @@ def note_of(found: Iterable[Overlap], n: int) -> str:
     return f"its training text shares {n}-grams of words with {', '.join(parts)}"
 
 
-def _grams_of_sample(sample: Sample, n: int) -> Iterator[str]:
-    for text in _texts(sample):
-        words = words_of(text)
+def _contents(samples: Iterable[Sample]) -> list[list[list[str]]]:
+    """Words of every text of every sample, without what all samples begin or end with."""
+    words = [[words_of(text) for text in _texts(sample)] for sample in samples]
+    for place in range(max(map(len, words), default=0)):
+        column = [texts[place] for texts in words if place < len(texts)]
+        if len(column) < 2:
+            continue
+        head = _shared(column)
+        tail = _shared([text[head:][::-1] for text in column])
+        for text in column:
+            text[:] = text[head : len(text) - tail]
+    return words
+
+
+def _shared(texts: list[list[str]]) -> int:
+    """How many words all texts begin with."""
+    same = takewhile(lambda each: len(set(each)) == 1, zip(*texts, strict=False))
+    return sum(1 for _ in same)
+
+
+def _grams_of_texts(texts: list[list[str]], n: int) -> Iterator[str]:
+    for words in texts:
         if len(words) >= LEAST:
             yield from _grams(words, min(n, len(words)))
 
