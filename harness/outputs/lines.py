@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import DataError, UsageError, suggestion
@@ -13,6 +14,7 @@ from harness.reading import place, read_lines
 if TYPE_CHECKING:
     from harness.metrics import Scorer
 
+LABEL_METRICS = ("label_f1", "matthews")
 ENTITY_METRICS = ("entity_f1", "entity_precision", "entity_recall")
 MARK = re.compile(r"\s*</?t>\s*")
 """Sentence marks in files of CNN/DailyMail summaries: ``<t> A sentence . </t>``."""
@@ -21,18 +23,23 @@ MARK = re.compile(r"\s*</?t>\s*")
 def score_lines(spec: str, outputs: str, references: Sequence[str], *, seed: int) -> Outcome:
     """Compare line N of ``outputs`` with line N of every file of ``references``.
 
-    ``spec`` is as :func:`harness.metrics.named_scorer` takes it. A blank line in one of several
+    ``spec`` is as :func:`harness.metrics.named_scorer` takes it, or names a metric of labels, one
+    on each line. A blank line in one of several
     reference files means that this file has none there. For ROUGE, sentences marked with ``<t>``
     and ``</t>`` stand on lines of their own. Raises DataError for unequal line counts and for a
     line without any reference.
     """
-    _text_scorer(spec, ())  # a wrong name is said before a wrong file
+    labelled = spec.partition(":")[0] in LABEL_METRICS
+    if not labelled:
+        _text_scorer(spec, ())  # a wrong name is said before a wrong file
     texts = read_lines(outputs)
     columns = [read_lines(path) for path in references]
     for path, lines in zip(references, columns, strict=True):
         if len(lines) != len(texts):
+            longer, at = (outputs, len(lines)) if len(texts) > len(lines) else (path, len(texts))
             raise DataError(
-                f"'{outputs}' has {len(texts)} lines, '{path}' has {len(lines)}.\n"
+                f"'{outputs}' has {len(texts)} lines, '{path}' has {len(lines)}: "
+                f"{place(longer, at + 1)} has no other side.\n"
                 "Give files of one line per output, aligned line by line."
             )
     clean = _sentences if spec.startswith("rouge") else str
@@ -45,8 +52,39 @@ def score_lines(spec: str, outputs: str, references: Sequence[str], *, seed: int
                 "Remove this line from every file, or add a file that has one."
             )
         pairs[str(number)] = Pair(id=str(number), output=clean(text), reference=filled)
-    scorer = _text_scorer(spec, {len(pair.reference) for pair in pairs.values()})
+    if labelled:
+        pairs = {key: _labelled(pair) for key, pair in pairs.items()}
+        scorer = _label_scorer(spec, [(pair.output, pair.reference) for pair in pairs.values()])
+    else:
+        scorer = _text_scorer(spec, {len(pair.reference) for pair in pairs.values()})
     return scored_pairs(PairTask(scorer=scorer, pairs=pairs), "lines", outputs, seed)
+
+
+def _labelled(pair: Pair) -> Pair:
+    """The line's label against the first file's."""
+    return replace(pair, output=pair.output.strip(), reference=pair.reference[0].strip())
+
+
+def _label_scorer(spec: str, pairs: Sequence[tuple[str, str]]) -> Scorer:
+    """``matthews`` or ``label_f1:average=macro|micro|weighted`` or ``label_f1:positive=LABEL``.
+
+    The labels are those that occur on either side.
+    """
+    from harness.metrics import label_f1, matthews
+
+    labels = sorted({label for pair in pairs for label in pair})
+    name, _, option = spec.partition(":")
+    key, _, value = option.partition("=")
+    if name == "matthews" and not option:
+        return matthews(labels)
+    if name == "label_f1" and key in ("", "average"):
+        return label_f1(labels, value or "macro")
+    if name == "label_f1" and key == "positive":
+        return label_f1(labels, positive=value)
+    raise UsageError(
+        f"'{spec}' is no metric of labels.\nThere are: matthews, label_f1:average=macro, "
+        "label_f1:average=micro, label_f1:average=weighted, label_f1:positive=LABEL"
+    )
 
 
 def _text_scorer(spec: str, counts: Collection[int]) -> Scorer:
@@ -55,7 +93,7 @@ def _text_scorer(spec: str, counts: Collection[int]) -> Scorer:
 
     name, _, options = spec.partition(":")
     if name not in TEXT_SCORERS:
-        known = (*TEXT_SCORERS, *ENTITY_METRICS)
+        known = (*TEXT_SCORERS, *LABEL_METRICS, *ENTITY_METRICS)
         raise UsageError(f"Unknown metric '{name}'. {suggestion(name, known)}")
     parts = [options] if options else []
     if "nrefs" in TEXT_SCORERS[name].options and "nrefs=" not in options and len(counts) == 1:
