@@ -11,9 +11,11 @@ from itertools import islice
 import pytest
 
 import harness_world
-from harness.metrics import value
+from harness.errors import UsageError
+from harness.metrics import spans_from_tags, value
 from harness.testing import check_task
-from harness.types import Response, Sample, TaskSettings
+from harness.types import RequestKind, Response, Sample, Tag, TaskSettings
+from harness_world import SPLITS
 from harness_world.answers import placed, read_names
 from harness_world.draws import Draws, Weighted, zipf
 from harness_world.examples import TASKS, held_out, is_held_out, training
@@ -25,7 +27,9 @@ BOTH = frozenset({"generate", "loglikelihood"})
 
 
 def task_of(name: str) -> WorldTask:
-    return build(name, TaskSettings(kinds=BOTH))
+    task = build(name, TaskSettings(kinds=BOTH))
+    assert isinstance(task, WorldTask)
+    return task
 
 
 def score(task: WorldTask, answer: str | None) -> dict[str, float]:
@@ -148,6 +152,46 @@ def test_unreadable_list_is_counted_and_its_readable_part_graded() -> None:
     )
     stats = task_of("ner").grade(sample, [Response(text="PER: Tila; and"), Response()])
     assert stats["unparseable"] == (1.0,) and stats["entity_f1"] == (1.0, 1.0, 1.0)
+
+
+def split_of(name: str, split: str, kinds: frozenset[RequestKind] = BOTH) -> list[Sample]:
+    options = {"split": split, "items": "40"} if split != "test" else {}
+    task = build(name, TaskSettings(kinds=kinds, options=options))
+    return list(task.samples())
+
+
+@pytest.mark.parametrize("name", ["ner", "qa"])
+def test_no_prompt_is_in_two_splits(name: str) -> None:
+    splits = [{s.requests[0] for s in split_of(name, split)} for split in SPLITS]
+    assert [len(one) for one in splits] == [300, 40, 40]
+    assert len(set().union(*splits)) == 380
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_tags_mark_the_same_names_as_the_written_answer(split: str) -> None:
+    tag: frozenset[RequestKind] = frozenset({"tag"})
+    task = build("ner", TaskSettings(kinds=tag))
+    for tagged, asked in zip(split_of("ner", split, tag), split_of("ner", split), strict=True):
+        request, text = tagged.requests[0], asked.reference["text"]
+        assert isinstance(request, Tag)
+        found = spans_from_tags(task.oracle(tagged)[0].tags or ())
+        names = [(kind, "".join(request.tokens[a:b])) for kind, a, b in found]
+        spans = asked.reference["spans"]
+        assert names == [(kind, text[a:b].replace(" ", "")) for kind, a, b in spans]
+
+
+def test_one_tag_a_word_is_wanted() -> None:
+    task = build("ner", TaskSettings(kinds=frozenset({"tag"})))
+    sample = next(iter(task.samples()))
+    assert task.grade(sample, [Response(tags=())])["unparseable"] == (1.0,)
+
+
+@pytest.mark.parametrize(
+    "options", [{"split": "tset"}, {"items": "5"}, {"split": "train", "items": "9999999"}]
+)
+def test_splits_that_cannot_be_are_refused(options: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="world-ner"):
+        build("ner", TaskSettings(kinds=BOTH, options=options))
 
 
 def test_tasks_keep_the_contract() -> None:
