@@ -8,6 +8,7 @@ from harness.types import (
     Response,
     Sample,
     SampleRecord,
+    Sent,
     Tag,
 )
 
@@ -54,3 +55,14 @@ def test_every_kind_of_answer_is_shown() -> None:
     assert '│ {"a": [1]}' in lines
     assert "statistics of acc: 1 2.5" in lines
     assert any(line.startswith("unparseable") for line in lines)
+
+
+def test_tokens_are_parted_and_what_is_scored_or_cut_is_said() -> None:
+    sent = Sent(ids=(0, 5, 6, 7), pieces=("<s>", "a", "\n", " b"), scored=1, cut=3, at=1)
+    request = Loglikelihood(context="a\n", continuation=" b")
+    sample = Sample(id="1", requests=(request,), reference=0)
+    text = render_sample(sample, lambda _: (sent,))
+    assert "the model reads 4 tokens, scores the last 1, 3 were cut before number 2:" in text
+    assert "│ <s>¦a¦\\n\n│ ‖ b\n" in text
+    encoder = Sent(ids=(3,), pieces=("x",), role="encoder")
+    assert "the encoder reads 1 tokens:\n│ x\n" in render_sample(sample, lambda _: (encoder,))
