@@ -54,6 +54,16 @@ def test_every_command_is_in_the_docs(root: Path) -> None:
         assert f"harness {command}" in pages, command
 
 
+def test_the_recipe_on_the_page_is_one(root: Path, tmp_path: Path) -> None:
+    from harness.recipes import make_recipe, read_recipe
+
+    page = (root / "docs" / "pretraining.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "toy.toml").write_text(block, encoding="utf-8")
+    made = make_recipe(read_recipe(tmp_path / "toy.toml"), where="toy.toml")
+    assert made.objective == "mlm+nsp" and made.family.shapes[0].rates == (0.02, 0.01)
+
+
 def test_every_law_is_in_the_docs(root: Path) -> None:
     from harness.laws.registry import BUILTIN
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from harness.errors import DataError, SaveError, UsageError
 from harness.pretraining import (
     CorpusOptions,
+    Evaluation,
     FamilyOptions,
     Objective,
     PretrainRequest,
@@ -30,6 +31,7 @@ from harness.pretraining import (
     TrainingOptions,
 )
 from harness.training import TrainedModel
+from harness.types import CellRecord, Generate, ModelSettings, Sample
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -293,6 +295,22 @@ def test_masked_checkpoints_load_for_their_heads_and_for_tagging(
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "pairs" / "tiny")
     coded = tokenizer("The red", "house")
     assert coded["token_type_ids"][-1] == 1 and tokenizer.mask_token == "[MASK]"
+
+
+def test_what_the_text_shares_with_tasks_stands_below_the_models_scores(
+    tmp_path: Path, corpus: str
+) -> None:
+    from harness.table import model_notes
+    from harness_hf import build
+
+    line = Path(corpus).read_text().split("\n\n")[0]
+    samples = [Sample(id="1", requests=(Generate(prompt=line),), reference=None)]
+    quiz = Evaluation(name="quiz", samples=lambda: samples)
+    train(replace(asked(tmp_path, corpus), evaluations=(quiz,)))
+    info = build(ModelSettings(argument=str(tmp_path / "tiny"))).info
+    assert info.notes == ("its training text shares 13-grams of words with 1 of 1 samples of quiz",)
+    (said,) = model_notes([CellRecord(model=info, task="quiz", status="complete")])
+    assert said == f"Notes on models\n  tiny: {info.notes[0]}"
 
 
 def test_training_learns(tmp_path: Path, corpus: str) -> None:
