@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -17,10 +19,11 @@ import hf_tiny  # noqa: E402
 import train_tiny  # noqa: E402
 
 from harness.errors import DataError, UsageError  # noqa: E402
-from harness.training import Method, Start  # noqa: E402
+from harness.training import FinetuneRequest, Method, Start  # noqa: E402
 from harness.types import TaskSettings  # noqa: E402
 from harness_hf.tokens import Codec  # noqa: E402
-from harness_train.finetune import costs, examples, methods, starting, training  # noqa: E402
+from harness_train.finetune import costs, examples, methods, ready, starting, training  # noqa: E402
+from harness_train.finetune.cells import Cell  # noqa: E402
 from harness_train.finetune.encoding import IGNORED, Encoder, collator  # noqa: E402
 from harness_train.finetune.examples import Labelled, Prompted, Tagged  # noqa: E402
 
@@ -250,3 +253,23 @@ def test_narrow_models_learn_faster_up_to_a_bound() -> None:
     assert methods.usual_rate("full", 64) == pytest.approx(6e-4)
     assert methods.usual_rate("lora", 2) == methods.MOST_RATE
     assert math.isfinite(methods.usual_rate("head", 1))
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
+    folder = train_tiny.write_bert(tmp_path / "bert")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 20}), encoding="utf-8")
+    base = base_of(folder, "tag")
+    text = Tagged(tokens=("we",) * 3, tags=("O", "B-PER", "I-PER"))
+    texts = ready.Texts(train=(text,) * 4, validation=(text,), labels=TAGS)
+    task = SimpleNamespace(samples=lambda: iter(()))
+    request = FinetuneRequest(
+        models=(base.start,),
+        kind="tag",
+        task="x",
+        train=task,  # type: ignore[arg-type]
+        output=tmp_path,
+    )
+    cell = Cell(start=base.start, method="full", share=1.0, seed=0)
+    with pytest.raises(DataError, match="token id .*, the model embeds 20: they do not belong"):
+        ready.make_ready(cell, base, texts, request)

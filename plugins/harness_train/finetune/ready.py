@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
 from harness_hf.checkpoint import digest
 from harness_hf.quiet import quiet
-from harness_hf.tokens import Codec
+from harness_hf.tokens import Codec, TokenError
 from harness_train.finetune.cells import digest_of
 from harness_train.finetune.costs import Shape
 from harness_train.finetune.encoding import Encoder
@@ -89,14 +89,18 @@ def make_ready(cell: Cell, base: Base, texts: Texts, request: FinetuneRequest) -
     length = base.length - (VIRTUAL_TOKENS if cell.method == "prefix" else 0)
     encoder = Encoder(tokenizer=tokenizer, length=length, labels=texts.labels, codec=codec)
     examples = share_of(texts.train, cell.share, cell.seed)
-    with quiet():
-        data = Data(
-            train=encoder.encode(examples, "the training texts"),
-            validation=encoder.encode(texts.validation, "the validation texts"),
-            validation_examples=texts.validation,
-            labels=texts.labels,
-            pad=int(tokenizer.pad_token_id),
-        )
+    try:
+        with quiet():
+            data = Data(
+                train=encoder.encode(examples, "the training texts"),
+                validation=encoder.encode(texts.validation, "the validation texts"),
+                validation_examples=texts.validation,
+                labels=texts.labels,
+                pad=int(tokenizer.pad_token_id),
+            )
+    except TokenError as error:
+        raise DataError(f"'{cell.start.name}' cannot read the texts: {error}.") from error
+    _refuse_strange_ids(data, base)
     rate = request.learning_rate
     if rate is None:
         rate = usual_rate(cell.method, Shape.of(base.config).width)
@@ -116,3 +120,19 @@ def make_ready(cell: Cell, base: Base, texts: Texts, request: FinetuneRequest) -
         rate=rate,
         steps=steps_of(len(data.train.rows), request),
     )
+
+
+def _refuse_strange_ids(data: Data, base: Base) -> None:
+    """Raise DataError where the tokenizer gives ids that the model does not embed."""
+    known = getattr(base.config, "vocab_size", None)
+    if not isinstance(known, int):
+        return
+    largest = max(
+        max(row["input_ids"]) for part in (data.train, data.validation) for row in part.rows
+    )
+    if largest >= known:
+        raise DataError(
+            f"'{base.start.name}': the tokenizer gives token id {largest:,}, the model embeds "
+            f"{known:,}: they do not belong together.\n"
+            "Use the tokenizer that the weights were trained with."
+        )
