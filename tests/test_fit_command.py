@@ -97,7 +97,8 @@ def test_a_run_is_fitted_by_its_samples_or_by_any_law(program: Program) -> None:
 def test_a_runs_items_are_resampled_under_any_law(program: Program) -> None:
     program.json("run", "-m", "adder", "-t", "sums", "-o", "out")
     (fit,) = program.json(
-        "fit", "out", "--y", "bits_per_byte", "--law", "power-floor", "--resample", "items"
+        *("fit", "out", "--y", "bits_per_byte", "--law", "power-floor"),
+        *("--x", "N*1", "--resample", "items"),
     )["fits"]
     assert fit["resampling"]["unit"] == "items"
     assert "items" in fit["estimates"]["alpha"]["intervals"]
