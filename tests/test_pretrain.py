@@ -315,7 +315,7 @@ def test_what_the_text_shares_with_tasks_stands_below_the_models_scores(
 
 def test_training_learns(tmp_path: Path, corpus: str) -> None:
     request = asked(tmp_path, corpus)
-    train(replace(request, training=replace(request.training, tokens=30_000)))
+    train(replace(request, training=replace(request.training, tokens=20_000)))
     lines = [json.loads(line) for line in (tmp_path / "logs" / "tiny.jsonl").open()]
     assert lines[-1]["train_nats_per_token"] < lines[0]["train_nats_per_token"] - 0.5
     assert lines[-1]["held_out"]["corpus"]["nats_per_token"] < 5
@@ -339,7 +339,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(
 
     def request(folder: Path) -> PretrainRequest:
         made = asked(folder, corpus, objective)
-        options = replace(made.training, optimizer=optimizer, average=0.1, tokens=6000)
+        options = replace(made.training, optimizer=optimizer, average=0.1, tokens=4000)
         return replace(made, training=options)
 
     train(request(tmp_path / "whole"))
@@ -487,16 +487,21 @@ def test_kill_and_the_same_command_again(program: Program, recipe: Path) -> None
     assert not list(program.folder.rglob("out/tiny/*"))
     done = program.json(*command)
     assert [model["outcome"] for model in done["models"]] == ["complete"]
-    checked = program("run", "-m", "hf:out/tiny", "-t", "world-qa", "--limit", "2")
-    assert checked.returncode == 0, checked.stderr
 
 
-def test_a_dry_run_shows_steps_and_sizes_and_trains_nothing(program: Program, recipe: Path) -> None:
-    done = program("pretrain", str(recipe), "--dry-run", "--sizes", "2", "--max-params", "9e3")
-    assert done.returncode == 0, done.stderr
-    assert "normalise" in done.stdout and "documents in" in done.stdout
-    assert done.stdout.count("toy-") == 2 and "memory MB" in done.stdout
-    assert not (program.folder / "models").exists()
+def test_a_dry_run_shows_steps_and_sizes_and_trains_nothing(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from harness.cli import invoke
+
+    monkeypatch.chdir(recipe.parent)
+    assert (
+        invoke(["pretrain", str(recipe), "--dry-run", "--sizes", "2", "--max-params", "9e3"]) == 0
+    )
+    said = capsys.readouterr().out
+    assert "normalise" in said and "documents in" in said
+    assert said.count("toy-") == 2 and "memory MB" in said
+    assert not (recipe.parent / "models").exists()
 
 
 @pytest.mark.parametrize(
