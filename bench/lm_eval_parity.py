@@ -150,10 +150,17 @@ def peer_rows(work: Work, samples: Sequence[SampleRecord]) -> list[Row]:
             raise SystemExit(f"{work.name}: the peer has no requests of the kind '{first.kind}'.")
         elif work.output_type == "multiple_choice":
             texts = [r.continuation for r in sample.requests if isinstance(r, Loglikelihood)]
-            rows.append({"prompt": first.context, "choices": texts, "gold": sample.reference[0]})
+            bare = [text.removeprefix(delimiter(sample)) for text in texts]
+            rows.append({"prompt": first.context, "choices": bare, "gold": sample.reference[0]})
         else:
             rows.append({"prompt": first.context, "target": first.continuation})
     return rows
+
+
+def delimiter(sample: SampleRecord) -> str:
+    """The blank before all continuations; the peer does not count it as part of a choice."""
+    texts = [r.continuation for r in sample.requests if isinstance(r, Loglikelihood)]
+    return " " if texts and all(text.startswith(" ") for text in texts) else ""
 
 
 def peer_task(work: Work, samples: Sequence[SampleRecord], folder: Path) -> None:
@@ -177,6 +184,7 @@ def peer_task(work: Work, samples: Sequence[SampleRecord], folder: Path) -> None
     first = samples[0].requests[0]
     if work.output_type == "multiple_choice":
         task |= {"doc_to_target": "gold", "doc_to_choice": "choices"}
+        task |= {"target_delimiter": delimiter(samples[0])}
     if work.output_type == "loglikelihood_rolling":
         task |= {"doc_to_text": ""}
     if isinstance(first, Generate):
@@ -262,7 +270,10 @@ def _compare_numbers(sample: SampleRecord, row: Row, output_type: str) -> Compar
 def _compare_texts(sample: SampleRecord, row: Row, output_type: str) -> Comparison:
     theirs, ours = row["resps"][0][0], sample.responses[0].text or ""
     agrees = theirs.strip() == ours.strip()
-    shown = f"{ours.strip()[:60]!r} and {theirs.strip()[:60]!r}"
+    letters = enumerate(zip(ours.strip(), theirs.strip(), strict=False))
+    at = next((i for i, (a, b) in letters if a != b), min(len(ours.strip()), len(theirs.strip())))
+    parts = [text.strip()[at : at + 40] for text in (ours, theirs)]
+    shown = f"from character {at} on {parts[0]!r} and {parts[1]!r}"
     return Comparison(id=sample.id, agrees=agrees, difference=0.0, reason=shown)
 
 
@@ -276,17 +287,12 @@ COMPARE: Mapping[str, Callable[[SampleRecord, Row, str], Comparison]] = {
 
 def explained(work: Work, sample: SampleRecord, context: int, one_bos: set[str]) -> str:
     """Why two programs may answer this sample differently, empty where nothing explains it."""
-    response, first = sample.responses[0], sample.requests[0]
-    if isinstance(first, Generate):
-        if (response.prompt_tokens or 0) + first.max_tokens > context:
-            return (
-                f"prompt and the {first.max_tokens} tokens asked for exceed the context of "
-                f"{context}: the peer cuts the prompt to leave room for all of them, ours only "
-                "where the prompt itself is too long"
-            )
-        return ""
+    response = sample.responses[0]
     if any(one.prompt_truncated for one in sample.responses):
-        return f"longer than the context of {context}: the peer keeps one token more of it"
+        return (
+            f"too long for the context of {context}: both cut the beginning, ours keeps BOS before "
+            "what is left, the peer cuts BOS off first"
+        )
     if work.output_type != "loglikelihood_rolling":
         return ""
     if (response.tokens or 0) >= context:

@@ -88,7 +88,7 @@ def test_a_run_never_fetches_and_says_what_does(program: Program) -> None:
 def test_an_unknown_data_set_is_named(program: Program) -> None:
     done = program("data", "fetch", "squat")
     assert done.returncode == 2 and "Did you mean 'squad'?" in done.stderr
-    done = program("tasks", "drop:hub", "--sample", "1")
+    done = program("tasks", "logiqa:hub", "--sample", "1")
     assert done.returncode == 2 and "no data on the hub" in done.stderr
 
 
@@ -199,13 +199,217 @@ def test_a_wrong_row_of_the_hub_is_named(
         load_registry().tasks[name].spec.build(TaskSettings(argument=str(path)))
 
 
-def test_every_data_set_is_pinned_and_its_task_offers_it() -> None:
+def test_every_data_set_has_a_commit_or_a_branch_and_its_task_offers_it() -> None:
     tasks = load_registry().tasks
     for name, files in HUB.items():
         assert tasks[name].spec.hub == files
         for file in files:
-            assert re.fullmatch("[0-9a-f]{40}", file.revision)
+            assert file.pinned == bool(re.fullmatch("[0-9a-f]{40}", file.revision))
+            assert file.pinned or file.revision in ("main", "refs/convert/parquet")
             assert file.option in [option.name for option in tasks[name].spec.options]
+
+
+def test_a_branch_is_locked_by_its_first_fetch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    source = HubFile(repository="a/b", revision="main", path="*dev*", columns=("en", "de"))
+    asked = []
+
+    def snapshot(*args: Any, **options: Any) -> str:
+        commit = f"{len(asked):040x}"
+        asked.append(options["revision"])
+        folder = tmp_path / "snapshots" / commit
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "the-dev-part.jsonl").write_text('{"en": "a", "de": "b"}\n', encoding="utf-8")
+        return str(folder)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot)
+    first = fetch("pairs", source, tmp_path / "data")
+    assert first.revision == "0" * 40 and first.path.suffix == ".jsonl"
+    assert fetch("pairs", source, tmp_path / "data") == first
+    assert asked == ["main"]
+
+
+def test_a_pattern_that_names_no_single_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    source = HubFile(repository="a/b", revision="main", path="*dev*", columns=())
+    (tmp_path / "other.txt").write_text("x", encoding="utf-8")
+    monkeypatch.setattr(hub, "snapshot_download", lambda *args, **options: str(tmp_path))
+    with pytest.raises(DataError, match="0 files match it: 'other.txt'"):
+        fetch("pairs", source, tmp_path / "data")
+
+
+HUB_ROWS: list[tuple[str, dict[str, Any], str, Any]] = [
+    ("wmt14", {"translation": {"de": "Hallo.", "en": "Hi."}}, "English: Hi.\nGerman:", ["Hallo."]),
+    ("multi30k", {"en": "A dog.", "de": "Ein Hund."}, "English: A dog.", ["Ein Hund."]),
+    ("ntrex", {"eng_Latn": "Yes.", "deu_Latn": "Ja."}, "English: Yes.\nGerman:", ["Ja."]),
+    (
+        "tatoeba",
+        {"sentence1": "Ja.", "sentence2": "Yes.", "lang": "deu-eng"},
+        "German: Ja.\nEnglish:",
+        ["Yes."],
+    ),
+    ("xsum", {"document": "Long.", "summary": "Short.", "id": "7"}, "TL;DR:", ["Short."]),
+    ("cnn_dailymail", {"article": "Long.", "highlights": "Short."}, "TL;DR:", ["Short."]),
+    (
+        "drop",
+        {
+            "passage": "It was 5.",
+            "question": "How many?",
+            "query_id": "q",
+            "answers_spans": {"spans": ["5"], "types": ["number"]},
+        },
+        "Question: How many?",
+        [["5"]],
+    ),
+    (
+        "triviaqa",
+        {"question": "Who?", "answer": {"value": "Ann", "aliases": ["Anna"]}},
+        "Question: Who?\nAnswer:",
+        ["Ann", "Anna"],
+    ),
+    ("nq_open", {"question": "who", "answer": ["Ann"]}, "Q: who?\nA:", ["Ann"]),
+    ("squad2", ROW, "Question: Who sat?", ["The cat"]),
+    ("cmrc2018", ROW, "问题：Who sat?", ["The cat"]),
+    (
+        "e2e",
+        {"meaning_representation": "name[Bo]", "human_reference": "Bo."},
+        "Data: name[Bo]",
+        ["Bo."],
+    ),
+    (
+        "webnlg",
+        {
+            "modified_triple_sets": {"mtriple_set": [["Bo | is | big"]]},
+            "lex": {"text": ["Bo is big."]},
+            "category": "X",
+            "size": 1,
+            "eid": "Id1",
+        },
+        "Data: Bo | is | big",
+        ["Bo is big."],
+    ),
+    (
+        "conll2003",
+        {"tokens": ["Ann", "saw", "Rome"], "ner_tags": [1, 0, 5]},
+        "Text: Ann saw Rome",
+        {"tokens": ["Ann", "saw", "Rome"], "spans": [["PER", 0, 1], ["LOC", 2, 3]]},
+    ),
+    (
+        "cluener",
+        {"text": "去北京", "entities": [{"label": "address", "start_offset": 1, "end_offset": 3}]},
+        "Text: 去北京",
+        {"tokens": list("去北京"), "spans": [["address", 1, 3]]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "row", "asked", "reference"), HUB_ROWS, ids=lambda v: str(v)[:12])
+def test_the_hubs_rows_are_asked_and_graded(
+    tmp_path: Path, name: str, row: dict[str, Any], asked: str, reference: Any
+) -> None:
+    path = parquet(tmp_path / "rows.parquet", [row])
+    settings = TaskSettings(argument=str(path), kinds=frozenset({"generate"}))
+    (sample,) = load_registry().tasks[name].spec.build(settings).samples()
+    (request,) = sample.requests
+    assert isinstance(request, Generate) and asked in request.prompt
+    assert sample.reference == reference
+
+
+CHOICE_ROWS: list[tuple[str, dict[str, Any], str, list[str], list[int]]] = [
+    (
+        "mmlu",
+        {"question": "2 + 2?", "subject": "sums", "choices": ["1", "2", "3", "4"], "answer": 3},
+        "about sums.\n\n2 + 2?\nA. 1",
+        [" A", " B", " C", " D"],
+        [3],
+    ),
+    ("piqa", {"goal": "Tea", "sol1": "boil", "sol2": "cut", "label": 0}, "Question: Tea", [], [0]),
+    (
+        "siqa",
+        {
+            "context": "C.",
+            "question": "Q?",
+            **dict(zip(("answerA", "answerB", "answerC"), "xyz", strict=True)),
+            "label": "2",
+        },
+        "Context: C.\nQuestion: Q?\nChoices:\nA. x",
+        [" A", " B", " C"],
+        [1],
+    ),
+    (
+        "copa",
+        {"premise": "It rained.", "choice1": "I", "choice2": "B", "question": "cause", "label": 1},
+        "It rained, because",
+        [" i", " b"],
+        [1],
+    ),
+    ("lambada", {"text": "one two three"}, "one two", [" three"], []),
+    (
+        "truthfulqa_mc1",
+        {"question": "Why?", "mc1_targets": {"choices": ["So", "No"], "labels": [1, 0]}},
+        "Q: Why?\nA:",
+        [" So", " No"],
+        [0],
+    ),
+    ("ag_news", {"text": "Goal!", "label": 1}, "Article: Goal!\nAnswer:", [], [1]),
+    ("ocnli", {"sentence1": "甲", "sentence2": "乙", "label": 1}, "阅读文章：甲", [], [0]),
+    (
+        "blimp",
+        {"sentence_good": "A.", "sentence_bad": "B.", "UID": "u", "pair_id": 0},
+        "",
+        ["A.", "B."],
+        [0],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "asked", "ends", "right"), CHOICE_ROWS, ids=lambda v: str(v)[:12]
+)
+def test_the_hubs_rows_are_compared(
+    tmp_path: Path,
+    name: str,
+    row: dict[str, Any],
+    asked: str,
+    ends: list[str],
+    right: list[int],
+) -> None:
+    path = parquet(tmp_path / "rows.parquet", [row])
+    settings = TaskSettings(argument=str(path), kinds=frozenset({"loglikelihood"}))
+    (sample,) = load_registry().tasks[name].spec.build(settings).samples()
+    requests = [one for one in sample.requests if isinstance(one, Loglikelihood)]
+    assert asked in requests[0].context
+    assert not ends or [one.continuation for one in requests] == ends
+    assert not right or sample.reference == right
+
+
+TRICKY = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 99) | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["text", "spans", "value", "aliases", "lang"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_no_row_brings_a_reader_down(data: st.DataObject) -> None:
+    """Rows with the right columns and any values: no error other than ours."""
+    name = data.draw(st.sampled_from(sorted(HUB)))
+    columns = HUB[name][0].columns
+    row = {column: data.draw(TRICKY) for column in columns}
+    spec = load_registry().tasks[name].spec
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.jsonl"
+        path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+        with suppress(HarnessError):
+            spec.build(TaskSettings(argument=str(path), kinds=spec.needs[0]))
 
 
 # --- Parquet and Arrow ----------------------------------------------------------------------------
