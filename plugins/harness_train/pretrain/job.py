@@ -248,6 +248,7 @@ class PretrainingJob:
             state=output / STATE / f"{shape.name}.pt",
             log=output / LOGS / f"{shape.name}.jsonl",
             watch=self.request.watch,
+            tell=lambda line: self._tell(line),
         )
 
     def _schedule(self, shape: Shape, rows: Rows) -> Schedule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ class Training:
     state: Path
     log: Path
     watch: Watch
+    tell: Callable[[str], None]
     _step: int = 0
     _branch: int = 0
     _seconds: float = 0.0
@@ -231,6 +232,10 @@ class Training:
         every = max(1, self.schedule.steps // VALIDATIONS)
         if step == end or step // every > (self._logged // every):
             line["held_out"] = losses_of(self._network, self.held_out, self.device)
+            self.tell(
+                f"{self.shape.name}: step {step}/{end}, loss {line['train_nats_per_token']:.4f}, "
+                f"{seconds:.0f} s"
+            )
         self._logged = step
         with saving(self.log), self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
