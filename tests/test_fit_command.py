@@ -85,7 +85,7 @@ def test_a_run_is_fitted_by_its_samples_or_by_any_law(program: Program) -> None:
     (one,) = program.json("fit", "out", "--y", "bits_per_byte", "--law", "power-floor")["fits"]
     assert (one["family"], one["task"], one["metric"]) == ("adder", "sums", "bits_per_byte")
     (table,) = program.json(
-        "fit", "out", "--y", "bits_per_byte", "--law", "power-floor", "--x", "N*1"
+        "fit", "out", "--y", "bits_per_byte", "--law", "power-floor", "--x", "N"
     )["fits"]
     assert table["estimates"]["alpha"]["value"] == pytest.approx(0.3, abs=1e-3)
     (foretold,) = program.json("predict", "out", "--y", "bits_per_byte", "--size", "20000")[
@@ -98,7 +98,7 @@ def test_a_runs_items_are_resampled_under_any_law(program: Program) -> None:
     program.json("run", "-m", "adder", "-t", "sums", "-o", "out")
     (fit,) = program.json(
         *("fit", "out", "--y", "bits_per_byte", "--law", "power-floor"),
-        *("--x", "N*1", "--resample", "items"),
+        *("--x", "N", "--resample", "items"),
     )["fits"]
     assert fit["resampling"]["unit"] == "items"
     assert "items" in fit["estimates"]["alpha"]["intervals"]

@@ -15,8 +15,9 @@ from harness.laws.estimate import Data, fit_point
 from harness.laws.losses import inverse_link, parse_loss
 from harness.laws.origins import fit_cuts
 from harness.laws.registry import AUTO_PAIR, BUILTIN, auto_laws
+from harness.laws.request import FitRequest
 from harness.laws.table import read_csv
-from harness.laws.tablefit import BY_SIZE, FitRequest, GroupFit, fit_table
+from harness.laws.tablefit import BY_SIZE, GroupFit, fit_table
 
 LOSS = parse_loss("log-mse")
 

@@ -10,9 +10,10 @@ import pytest
 
 from harness.errors import DataError, HarnessError, UsageError
 from harness.laws.registry import BUILTIN, collect
+from harness.laws.request import FitRequest
 from harness.laws.sums import POWER
 from harness.laws.table import Table, read_csv
-from harness.laws.tablefit import FitRequest, GroupFit, fit_table
+from harness.laws.tablefit import GroupFit, fit_table
 
 SIZES = np.geomspace(1e7, 1e10, 9)
 LOSSES = (1.7 + 400 * SIZES**-0.34) * np.exp(0.01 * np.random.default_rng(0).normal(size=9))
@@ -60,7 +61,7 @@ def test_forecasts_hold_the_truth_and_grow_wider(tmp_path: Path) -> None:
         pytest.param(GOOD, {"law": "kaplan", "x": ("N",)}, UsageError, "needs 2", id="variables"),
         pytest.param(GOOD, {"resample": "item"}, UsageError, "'items'", id="unit"),
         pytest.param(GOOD, {"resample": "seeds"}, UsageError, "same settings", id="seeds"),
-        pytest.param(GOOD, {"resample": "items"}, UsageError, "per-sample", id="items"),
+        pytest.param(GOOD, {"resample": "items"}, UsageError, "needs the samples", id="items"),
         pytest.param(GOOD, {"loss": "weighted"}, UsageError, "--error", id="errors"),
         pytest.param(GOOD, {"where": ("N~1",)}, UsageError, "Cannot read", id="condition"),
         pytest.param(GOOD, {"where": ("N<1",)}, DataError, "No row", id="nothing left"),
@@ -192,6 +193,28 @@ def test_accuracies_between_chance_and_ceiling(tmp_path: Path) -> None:
 def test_the_power_law_on_the_error_keeps_below_the_ceiling(tmp_path: Path) -> None:
     result = scores(tmp_path, "error-power").fit
     assert result.predict(1e20).hi <= 1
+
+
+def test_auto_describes_the_distance_of_scores_to_their_ceiling(tmp_path: Path) -> None:
+    n = np.geomspace(1e6, 1e10, 12)
+    y = 100 - 300 * n**-0.15 * np.exp(0.005 * np.random.default_rng(1).normal(size=12))
+    text = "N,acc\n" + "".join(f"{a},{b}\n" for a, b in zip(n, y, strict=True))
+    (group,) = fit(tmp_path, text, law="auto", y="acc", ceiling=100.0)
+    assert group.ranking is not None
+    assert group.ranking.best == group.fit.law == "error-power"
+    assert group.fit.estimates["alpha"].value == pytest.approx(0.15, rel=0.05)
+    assert group.fit.predict(1e20).hi <= 100
+    (falling,) = fit(tmp_path, text, law="auto", y="acc", ceiling=100.0, rising=False)
+    assert not falling.fit.law.startswith("error-")
+
+
+@pytest.mark.parametrize("law", ["auto", "error-power", "error-m4"])
+def test_a_perfect_score_has_no_distance_whose_logarithm_could_be_fitted(
+    tmp_path: Path, law: str
+) -> None:
+    rows = "".join(f"{1e6 * 3**i},{40 + 10 * i}\n" for i in range(7))
+    with pytest.raises(DataError, match="100 is perfect"):
+        fit(tmp_path, "N,acc\n" + rows, law=law, y="acc", ceiling=100.0)
 
 
 def test_given_errors_weigh_and_lack_of_fit_is_told(tmp_path: Path) -> None:

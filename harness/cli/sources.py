@@ -17,8 +17,9 @@ from harness.laws.chain import chained
 from harness.laws.choose import Ranking
 from harness.laws.records import Prediction
 from harness.laws.registry import collect, find_law
+from harness.laws.request import FitRequest
 from harness.laws.table import Table, read_csv
-from harness.laws.tablefit import FitRequest, GroupFit, fit_table
+from harness.laws.tablefit import GroupFit, fit_table
 from harness.plugins import load_registry
 from harness.results import RunDirectory
 from harness.runtable import GROUP, metric_table, run_metrics
@@ -234,6 +235,8 @@ def _for_metric(request: FitRequest, name: str, metric: Metric) -> FitRequest:
         group=request.group or GROUP,
         chance=metric.chance if request.chance is None else request.chance,
         ceiling=metric.bounds[1] if request.ceiling is None else request.ceiling,
+        rising=metric.higher_is_better,
+        counted=True,
     )
 
 

@@ -9,7 +9,7 @@ one that comes closest to it beyond the data.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,11 @@ class Ranking:
     def best(self) -> str:
         """The law to use."""
         return self.laws[0].law
+
+    def renamed(self, prefix: str) -> Ranking:
+        """The same with ``prefix`` before the laws' names."""
+        laws = tuple(replace(score, law=f"{prefix}{score.law}") for score in self.laws)
+        return replace(self, laws=laws)
 
     def emphasised(self, data: Data) -> Data:
         """``data`` with the weights that the chosen law is to be fitted with."""

@@ -15,12 +15,23 @@ from harness.laws.m4 import M4
 from harness.laws.scorelaws import BLEU_LOG, LOSS_EXPONENTIAL, LOSS_SIGMOID, logit_linear
 from harness.laws.sums import CHINCHILLA, EFFECTIVE, OVERTRAINED, POWER, POWER_FLOOR, product
 
-ERROR_POWER = replace(POWER, name="error-power", formula="u − S = A·N^-alpha")
-ERROR_POWER_FLOOR = replace(POWER_FLOOR, name="error-power-floor", formula="u − S = E + A·N^-alpha")
+ERROR = "error-"
+"""What the name of a law begins with that describes the distance of a score to its ceiling."""
+
+
+def of_error(law: Law) -> Law:
+    """A built-in law of a loss as the law of e = u − S, the distance of a score to its ceiling."""
+    left, _, right = law.formula.partition(" = ")
+    if left in ("L", "P"):
+        formula = f"u − S = {right}"
+    else:
+        formula = f"{law.formula.replace('L', 'e')}, e = u − S"
+    return replace(law, name=f"{ERROR}{law.name}", formula=formula)  # type: ignore[type-var]
+
 
 BUILTIN: Mapping[str, Law] = MappingProxyType(
     {
-        law.name: cast("Law", law)
+        law.name: law
         for law in (
             POWER,
             POWER_FLOOR,
@@ -38,8 +49,8 @@ BUILTIN: Mapping[str, Law] = MappingProxyType(
             DATA_CONSTRAINED,
             OVERTRAINED,
             logit_linear(("N",)),
-            ERROR_POWER,
-            ERROR_POWER_FLOOR,
+            of_error(POWER),
+            of_error(POWER_FLOOR),
             LOSS_SIGMOID,
             LOSS_EXPONENTIAL,
             BLEU_LOG,
@@ -93,8 +104,9 @@ def collect(offered: Iterable[Law]) -> Mapping[str, Law]:
 def find_law(name: str | None, x: tuple[str, ...], laws: Mapping[str, Law] = BUILTIN) -> Law:
     """The law called ``name``, for columns ``x`` given in the order of its variables.
 
-    ``product`` and ``logit-linear`` take as many variables as columns are given. Without a name
-    the number of columns decides.
+    ``product`` and ``logit-linear`` take as many variables as columns are given. Every law that
+    ``auto`` chooses from is there with ``error-`` before its name too, see :func:`of_error`.
+    Without a name the number of columns decides.
 
     Raises:
         UsageError: no such law, or one that needs other variables.
@@ -104,6 +116,8 @@ def find_law(name: str | None, x: tuple[str, ...], laws: Mapping[str, Law] = BUI
         if count not in SUITED_BY_COUNT:
             raise UsageError(f"No law in {count} variables. Choose one with --law and fewer --x.")
         name = SUITED_BY_COUNT[count]
+    if name not in laws and name.removeprefix(ERROR) in (*AUTO, *AUTO_PAIR):
+        return of_error(find_law(name.removeprefix(ERROR), x, laws))
     if name not in laws:
         raise UsageError(f"Unknown law '{name}'. {suggestion(name, [*laws, 'auto'])}")
     if name == "product" and laws[name] is BUILTIN[name]:
