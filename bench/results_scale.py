@@ -191,7 +191,7 @@ def _cell(
 
 def _right(share: np.ndarray, generator: np.random.Generator) -> tuple[Metric, np.ndarray]:
     hits = (generator.random(len(share)) < share).astype(float)
-    return metrics.accuracy().metric, np.stack([hits, np.ones(len(share))], axis=1)
+    return metrics.accuracy().metric, np.stack([100 * hits, np.ones(len(share))], axis=1)
 
 
 def _bleu(share: np.ndarray, generator: np.random.Generator) -> tuple[Metric, np.ndarray]:

@@ -21,8 +21,8 @@ BOOTSTRAP = 2000
 _CHUNK = 1 << 20
 """Weights drawn at once: 8 MB while they are drawn."""
 
-_KEPT = 1 << 24
-"""Weights kept for the next comparison: 64 MB."""
+_KEPT = 1 << 26
+"""Weights kept for the next comparison, as a byte each: 64 MB."""
 
 _SINGLE = 1 << 24
 """Below it, whole numbers are exact in single precision."""
@@ -47,7 +47,7 @@ class Resampler:
         """``draws`` is how many resamples there are."""
         self.draws = draws
         self.seed = seed
-        self._kept: dict[int, list[NDArray[np.float32]]] = {}
+        self._kept: dict[int, list[NDArray[Any]]] = {}
 
     def differences(self, pairs: Pairs) -> Array:
         """The difference, second minus first, on each resample, (draws,); NaN where undefined."""
@@ -76,7 +76,7 @@ class Resampler:
             sums[:, varying] = weights.astype(factor.dtype, copy=False) @ factor
             yield sums
 
-    def weights(self, units: int) -> Iterator[NDArray[np.float32]]:
+    def weights(self, units: int) -> Iterator[NDArray[Any]]:
         """How often each unit is drawn, (draws, units), in chunks of rows.
 
         They are kept for the next call where they are few enough.
@@ -84,7 +84,7 @@ class Resampler:
         if units in self._kept:
             yield from self._kept[units]
             return
-        kept: list[NDArray[np.float32]] = []
+        kept: list[NDArray[Any]] = []
         room = _KEPT - self.draws * (units + sum(self._kept))
         for chunk in self._drawn(units):
             if room >= 0:
@@ -93,7 +93,7 @@ class Resampler:
         if kept:
             self._kept[units] = kept
 
-    def _drawn(self, units: int) -> Iterator[NDArray[np.float32]]:
+    def _drawn(self, units: int) -> Iterator[NDArray[Any]]:
         generator = np.random.default_rng([self.seed, 11])
         step = max(1, _CHUNK // max(units, 1))
         for start in range(0, self.draws, step):
@@ -102,7 +102,8 @@ class Resampler:
             # One count for all rows: row i counts in the cells from i·units on.
             drawn += np.arange(rows)[:, None] * units
             counts = np.bincount(drawn.ravel(), minlength=rows * units)
-            yield counts.reshape(rows, units).astype(np.float32)
+            kind = np.uint8 if counts.max(initial=0) < 256 else np.uint32
+            yield counts.reshape(rows, units).astype(kind)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
