@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.errors import DataError, HarnessError, UsageError
 from harness.laws.registry import BUILTIN, collect
@@ -145,6 +147,21 @@ def test_where_takes_numbers_and_words(tmp_path: Path) -> None:
     assert len(points.where("N >= 1e10").rows) == 1
     with pytest.raises(UsageError, match="not a number"):
         points.where("N>many")
+
+
+@settings(max_examples=10, deadline=None)
+@given(order=st.permutations(range(9)), again=st.integers(0, 8))
+def test_neither_the_order_of_rows_nor_one_repeated_verbatim_matters(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], again: int
+) -> None:
+    folder = tmp_path_factory.mktemp("order")
+    header, *rows = GOOD.splitlines()
+    assert len(rows) == 9
+    (plain,) = fit(folder, GOOD, replicates=100)
+    mixed = "\n".join([header, *(rows[i] for i in order), rows[again]]) + "\n"
+    (other,) = fit(folder, mixed, replicates=100)
+    for name, estimate in plain.fit.estimates.items():
+        assert other.fit.estimates[name].value == pytest.approx(estimate.value, rel=1e-6)
 
 
 @pytest.mark.parametrize("unit", ["points", "residuals", "cluster:size"])

@@ -98,7 +98,11 @@ def read_fits(source: str, options: dict[str, Any]) -> tuple[Named, ...]:
 
 def _fits(source: str, request: FitRequest) -> tuple[Named, ...]:
     path = Path(source)
-    return _table_fits(path, request) if path.is_file() else _run_fits(source, request)
+    if path.is_file():
+        return _table_fits(path, request)
+    if path.suffix in (".csv", ".tsv"):
+        raise DataError(f"There is no file {source}.")
+    return _run_fits(source, request)
 
 
 def _chained(source: str, request: FitRequest, through: str) -> tuple[Named, ...]:
