@@ -57,6 +57,8 @@ class CorpusOptions:
         share of the documents kept for validation
     vocabulary
         pieces of the tokenizer
+    tokenizer
+        a ``tokenizer.json`` to take in place of learning one
     tokenizer_documents
         learn the tokenizer from the first so many documents; None: from all
     """
@@ -72,6 +74,7 @@ class CorpusOptions:
     ngram: int = 13
     held_out: float = 0.02
     vocabulary: int = 2048
+    tokenizer: str = ""
     tokenizer_documents: int | None = None
 
 

@@ -70,6 +70,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
     corpus = found.get("corpus", {})
     if isinstance(corpus.get("files"), list):
         corpus["files"] = [_beside(path, name) for name in corpus["files"]]
+    if corpus.get("tokenizer"):
+        corpus["tokenizer"] = _beside(path, corpus["tokenizer"])
     return found
 
 

@@ -8,6 +8,8 @@ import os
 import random
 import resource
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -200,6 +202,20 @@ def test_a_pass_takes_every_row_once(batch: int, count: int, shuffle: bool) -> N
     for begin in range(0, len(taken) - count + 1, count):
         assert sorted(taken[begin : begin + count]) == list(range(count))
     assert feed.tokens(count) == 2 * batch * count
+
+
+def test_pieces_of_words_are_the_same_in_every_process(pieces: Tokenizer) -> None:
+    texts = repr([one.text for one in text(120)])
+    script = (
+        "from harness_train.pretrain.vocabulary import word_pieces\n"
+        f"print(word_pieces({texts}, 120).to_str())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == pieces.to_str()
+    assert pieces.encode("house hill").tokens == ["[CLS]", "house", "hill", "[SEP]"]
+    assert "[UNK]" not in pieces.encode("shole").tokens  # unseen, but of letters that are known
 
 
 # --- sizes, rates, schedule -----------------------------------------------------------------------
@@ -517,6 +533,7 @@ def test_a_dry_run_shows_steps_and_sizes_and_trains_nothing(
         (("--corpus", "text.txt", "--against", "no-task"), "Unknown task"),
         (("--corpus", "text.txt", "--dtype", "float16"), "--dtype bfloat16"),
         (("--corpus", "text.txt", "--tokens", "-5"), "not above 0"),
+        (("--corpus", "text.txt", "--tokenizer", "text.txt"), "cannot be read as a tokenizer"),
         (("no.toml",), "no recipe"),
     ],
 )

@@ -58,6 +58,7 @@ WHOLE = {"documents", "vocabulary", "tokens", "batch_tokens", "checkpoints", "co
 @click.option("--language", help="For the steps language and stopwords; default: en.")
 @click.option("--against", multiple=True, help="Tasks that the text is checked against.")
 @click.option("--vocabulary", type=Amount(), help="Pieces of the tokenizer.")
+@click.option("--tokenizer", help="A tokenizer.json to take, in place of learning one.")
 @click.option("--family", help="The family's name.")
 @click.option("--sizes", type=Amount(), help="How many sizes.")
 @click.option("--max-params", type=Amount(), help="Of the largest, without embeddings.")
@@ -143,7 +144,7 @@ def _with_options(tables: dict[str, Any], said: dict[str, Any]) -> dict[str, Any
         "min_params": ("family", "least"),
         "sizes": ("family", "sizes"),
         "context": ("family", "context"),
-        **{name: ("corpus", name) for name in ("documents", "language", "vocabulary")},
+        **{name: ("corpus", name) for name in ("documents", "language", "vocabulary", "tokenizer")},
     }
     steps = _steps(merged["corpus"], given)
     for name, value in given.items():

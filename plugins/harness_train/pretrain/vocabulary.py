@@ -22,6 +22,7 @@ from harness_train.pretrain.documents import Document
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 MASKED_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MARK = "▁"
 LEAST_BYTES = 260  # the 256 bytes and the special tokens
 
 
@@ -36,12 +37,36 @@ def token_id(tokenizer: Tokenizer, token: str) -> int:
 def learn_tokenizer(
     objective: Objective, options: CorpusOptions, documents: Sequence[Document]
 ) -> Tokenizer:
-    """Learn the objective's kind of tokenizer. Raises UsageError for a vocabulary too small."""
+    """Learn the objective's kind of tokenizer, or read the one that is given.
+
+    Raises UsageError for a vocabulary too small, and for a file without the special tokens.
+    """
+    if options.tokenizer:
+        return read_tokenizer(objective, options.tokenizer)
     taken = islice(documents, options.tokenizer_documents)
     texts = (f"{document.prompt}{document.text}" for document in taken)
     if objective == "causal":
         return byte_pairs(texts, options.vocabulary)
     return word_pieces(texts, options.vocabulary)
+
+
+def read_tokenizer(objective: Objective, path: str) -> Tokenizer:
+    """A ``tokenizer.json`` with the special tokens of the objective, at their places."""
+    wanted = (PAD, BOS, EOS) if objective == "causal" else MASKED_SPECIAL
+    try:
+        tokenizer = Tokenizer.from_file(path)
+    except Exception as error:  # its library raises plain exceptions
+        raise UsageError(
+            f"'{path}' cannot be read as a tokenizer: {' '.join(str(error).split())[:150]}.\n"
+            "Name a tokenizer.json that `harness pretrain` wrote."
+        ) from None
+    for number, token in enumerate(wanted):
+        if tokenizer.token_to_id(token) != number:
+            raise UsageError(
+                f"'{path}' has no '{token}' as its token {number}, which {objective} training "
+                "needs.\nName a tokenizer.json that `harness pretrain` wrote for this objective."
+            )
+    return tokenizer
 
 
 def byte_pairs(texts: Iterable[str], size: int) -> Tokenizer:
@@ -68,19 +93,38 @@ def byte_pairs(texts: Iterable[str], size: int) -> Tokenizer:
 
 
 def word_pieces(texts: Iterable[str], size: int) -> Tokenizer:
-    """A WordPiece that keeps case and accents, since names are told by them; ``[CLS] A [SEP]``."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=size, special_tokens=list(MASKED_SPECIAL), show_progress=False
+    """A WordPiece that keeps case and accents, since names are told by them; ``[CLS] A [SEP]``.
+
+    Its pieces are those of byte-pair merges inside words. They are learnt by the BPE trainer with
+    a mark before each word, as the library's WordPiece trainer gives other pieces each time.
+    """
+    normaliser = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    splitter = pre_tokenizers.BertPreTokenizer()
+    learner = Tokenizer(models.BPE())
+    learner.normalizer = normaliser
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [splitter, pre_tokenizers.Metaspace(replacement=MARK, prepend_scheme="always", split=False)]
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    learner.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, show_progress=False))
+    by_age = sorted(learner.get_vocab().items(), key=lambda each: each[1])
+    letters = sorted(piece for piece, _ in by_age if len(piece) == 1 and piece != MARK)
+    merged = (piece for piece, _ in by_age if len(piece) > 1)
+    pieces = [
+        *MASKED_SPECIAL,
+        *letters,
+        *(f"##{letter}" for letter in letters),
+        *(piece[1:] if piece.startswith(MARK) else f"##{piece}" for piece in merged),
+    ]
+    kept = list(dict.fromkeys(pieces))[: max(size, len(MASKED_SPECIAL) + 2 * len(letters))]
+    vocabulary = {piece: number for number, piece in enumerate(kept)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normaliser, splitter
+    tokenizer.decoder = decoders.WordPiece()
     begin, end = ((name, token_id(tokenizer, name)) for name in ("[CLS]", "[SEP]"))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[begin, end]
     )
+    tokenizer.add_special_tokens(list(MASKED_SPECIAL))
     return tokenizer
 
 
