@@ -58,8 +58,9 @@ class Labelling:
 
     def _label(self, row: Row) -> str:
         value = row.value(self.label)
-        counts = isinstance(value, int) and 0 <= value < len(self.numbers)
-        return self.numbers[int(str(value))] if counts else str(value)
+        if type(value) is int and 0 <= value < len(self.numbers):
+            return self.numbers[value]
+        return str(value)
 
 
 def _sst2_rows(path: str) -> Iterator[Row]:

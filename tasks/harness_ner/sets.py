@@ -38,10 +38,10 @@ def _numbered(row: Row, kinds: Sequence[str]) -> Marked:
     tokens, tags = row.texts("tokens"), []
     for value in row.items("ner_tags"):
         named = isinstance(value, str) and TAG.fullmatch(value)
-        if not named and not (isinstance(value, int) and 0 <= value < len(names)):
+        if not named and not (type(value) is int and 0 <= value < len(names)):
             wanted = f"a tag, or its number, 0 to {len(names) - 1}"
             raise wrong_type(f"{row.place}: 'ner_tags'", wanted, value)
-        tags.append(value if isinstance(value, str) else names[int(str(value))])
+        tags.append(names[value] if type(value) is int else str(value))
     if len(tags) != len(tokens) or not tokens:
         raise DataError(
             f"{row.place}: {len(tokens)} tokens and {len(tags)} tags.\n"
