@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tabulate import tabulate
 
 from harness.laws import Fit
 from harness.laws.choose import Ranking
 from harness.laws.frontier import Allocation, IsoFlop
-from harness.laws.records import Estimate, Prediction
+from harness.laws.records import Estimate, Held, Prediction
 from harness.laws.target import Needed
 from harness.wording import MISSING, short
 
@@ -24,6 +25,25 @@ def fit_report(title: str, fit: Fit) -> str:
     parts += [f"Note: {warning}" for warning in fit.warnings]
     parts += [f"Forecast at {where(p)}: {prediction_text(p)}" for p in fit.forecast]
     return "\n".join(parts)
+
+
+def held_text(held: Sequence[Held]) -> str:
+    """What was foretold for the points held out, beside what was measured."""
+    rows = [
+        [
+            where(one.foretold),
+            f"{one.measured:.4g}",
+            prediction_text(replace(one.foretold, note="")),
+            "inside" if one.inside else "outside",
+        ]
+        for one in held
+    ]
+    header = ["held out", "measured", "foretold [95 %]", "interval"]
+    inside = sum(one.inside for one in held)
+    return (
+        f"{tabulate(rows, headers=header, disable_numparse=True)}\n"
+        f"{inside} of {len(held)} held-out points lie inside their interval."
+    )
 
 
 def fits_table(rows: Sequence[tuple[str, Fit]]) -> str:

@@ -53,6 +53,34 @@ def test_groups_and_conditions_part_the_table(program: Program, points: Path) ->
     assert one["n"] == 6
 
 
+def test_rows_held_out_are_foretold_and_not_fitted(program: Program, points: Path) -> None:
+    arguments = ("fit", "points.csv", "--law", "chinchilla", "--y", "loss")
+    held = ("--hold-out", "N>5e8", "--hold-out", "D>1e9")
+    (fit,) = program.json(*arguments, *held)["fits"]
+    assert fit["n"] == 22
+    assert [one["at"] for one in fit["held_out"]] == [
+        {"N": 1024e6, "D": 1e10},
+        {"N": 1024e6, "D": 1e11},
+    ]
+    for one in fit["held_out"]:
+        assert one["value"] == pytest.approx(
+            loss(**{k.lower(): v for k, v in one["at"].items()}), 0.02
+        )
+        assert one["inside"] == (one["lo"] <= one["measured"] <= one["hi"])
+    text = program(*arguments, *held, "--plot", "held.png").stdout
+    assert "of 2 held-out points lie inside their interval" in text
+    assert (program.folder / "held.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("condition", ["N>1e12", "N>1"])
+def test_a_hold_out_of_nothing_or_everything_is_refused(
+    program: Program, points: Path, condition: str
+) -> None:
+    refused = program("fit", "points.csv", "--x", "N", "--y", "loss", "--hold-out", condition)
+    assert refused.returncode == 2
+    assert f"--hold-out {condition} holds out" in refused.stderr
+
+
 def test_predictions_say_how_far_beyond_the_data_they_lie(program: Program, points: Path) -> None:
     arguments = ("predict", "points.csv", "--law", "chinchilla", "--y", "loss")
     document = program.json(*arguments, "--size", "1e10", "--tokens", "1e12")

@@ -11,9 +11,9 @@ from harness.cli.common import echo_json, find_run
 from harness.cli.sources import Named, fit_options, read_fits
 from harness.codec import SCHEMA
 from harness.errors import DataError, PartialError
-from harness.fitreport import fit_report, fits_table, ranking_table
+from harness.fitreport import fit_report, fits_table, held_text, ranking_table
 from harness.plots import Mark, check_target, fit_panel, save_figure
-from harness.plots.panels import series_marks, with_residuals
+from harness.plots.panels import series_marks, with_held_out, with_residuals
 from harness.results import RunDirectory
 
 IN_FULL = 3
@@ -71,7 +71,8 @@ def _plot(source: str, fits: tuple[Named, ...], figure: Path) -> None:
             marks = with_residuals(
                 series_marks(run, group["family"], group["task"], one.metric, one.x[0]), one.fit
             )
-        panels.append(fit_panel(one.label, one.fit, one.x, one.metric, marks))
+        panel = fit_panel(one.label, one.fit, one.x, one.metric, marks)
+        panels.append(panel if panel is None else with_held_out(panel, one.held))
     drawn = [panel for panel in panels if panel is not None]
     if not drawn:
         raise DataError(f"No fit to {source} has points to draw.")
@@ -84,6 +85,7 @@ def _text(fits: tuple[Named, ...]) -> str:
     parts = []
     for one in fits[:IN_FULL] if len(fits) <= IN_FULL else ():
         parts.append(fit_report(one.label, one.fit))
+        parts += [held_text(one.held)] if one.held else []
     if len(fits) > IN_FULL:
         parts.append(fits_table([(one.label, one.fit) for one in fits]))
     parts += [

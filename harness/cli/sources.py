@@ -15,7 +15,7 @@ from harness.laws import SERIES_LAWS, Fit
 from harness.laws.bound import Law
 from harness.laws.chain import chained
 from harness.laws.choose import Ranking
-from harness.laws.records import Prediction
+from harness.laws.records import Held, Prediction
 from harness.laws.registry import collect, find_law
 from harness.laws.request import FitRequest
 from harness.laws.table import Table, read_csv
@@ -39,6 +39,7 @@ class Named:
     x: tuple[str, ...]
     ranking: Ranking | None = None
     average: tuple[Prediction, ...] = ()
+    held: tuple[Held, ...] = ()
 
     @property
     def label(self) -> str:
@@ -52,6 +53,8 @@ class Named:
         if self.ranking is not None:
             average = [{"at": dict(p.at), "value": p.value} for p in self.average]
             ranking = {"ranking": self.ranking.to_json(), "average": average}
+        if self.held:
+            ranking["held_out"] = [one.to_json() for one in self.held]
         return names | {"metric": self.metric, "x": list(self.x)} | self.fit.to_json() | ranking
 
 
@@ -73,6 +76,9 @@ def fit_options(function: FunctionT) -> FunctionT:
             click.option("--items", help="Column with the number of test items of each score."),
             click.option("--group", help="Fit each combination of these columns' values apart."),
             click.option("--where", multiple=True, help="Only rows with COLUMN=VALUE, COLUMN>1."),
+            click.option(
+                "--hold-out", multiple=True, help="Rows to foretell instead of fitting: N>1e9."
+            ),
             click.option("--chance", type=float, help="The score of a guess."),
             click.option("--ceiling", type=float, help="The perfect score; default 1 or 100."),
             click.option(
@@ -177,6 +183,7 @@ def _named(found: GroupFit, request: FitRequest) -> Named:
         x=request.x or find_law(found.fit.law, (), request.laws).variables,
         ranking=found.ranking,
         average=found.average,
+        held=found.held,
     )
 
 
@@ -226,7 +233,10 @@ def _item_draws(
 
 def _is_series(request: FitRequest) -> bool:
     """Whether only what a family's own series knows was asked for; it resamples the samples."""
-    tabular = (request.x, request.loss, request.resample, request.error, request.items)
+    tabular = (
+        *(request.x, request.loss, request.resample, request.error, request.items),
+        request.hold_out,
+    )
     return not any(tabular) and not request.group and (request.law or "power") in SERIES_LAWS
 
 

@@ -79,6 +79,31 @@ class Resampling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Held:
+    """A point that was not fitted, and what the fit foretold for it; ``at`` as in a prediction."""
+
+    measured: float
+    foretold: Prediction
+
+    @property
+    def inside(self) -> bool:
+        """Whether the prediction interval holds it."""
+        return self.foretold.lo <= self.measured <= self.foretold.hi
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        found = self.foretold
+        return {
+            "at": dict(found.at),
+            "measured": self.measured,
+            "value": found.value,
+            "lo": found.lo,
+            "hi": found.hi,
+            "inside": self.inside,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fit:
     """A law fitted to points.
 

@@ -40,6 +40,8 @@ class FitRequest:
         columns with the standard error, and with the number of test items, of each value
     group, where
         columns that part the table; conditions that rows must meet
+    hold_out
+        conditions of rows that are not fitted but foretold
     chance, ceiling
         of a bounded score
     rising
@@ -60,6 +62,7 @@ class FitRequest:
     items: str | None = None
     group: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
+    hold_out: tuple[str, ...] = ()
     chance: float | None = None
     ceiling: float | None = None
     rising: bool = True

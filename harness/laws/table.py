@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,15 +62,31 @@ class Table:
         Raises:
             UsageError: the condition cannot be read, or there is no such column.
         """
+        return self.take(self._meets(condition, "--where"))
+
+    def apart(self, conditions: Sequence[str]) -> tuple[Table, Table]:
+        """The rows to fit, and those that meet all ``conditions`` and are held out.
+
+        Raises:
+            UsageError: as :meth:`where`, or no row is held out, or none is left.
+        """
+        if not conditions:
+            return self, self.take(np.zeros(len(self.rows), dtype=bool))
+        held = np.logical_and.reduce([self._meets(one, "--hold-out") for one in conditions])
+        if held.all() or not held.any():
+            what = "every row" if held.all() else "no row"
+            raise UsageError(f"--hold-out {' '.join(conditions)} holds out {what} of {self.name}.")
+        return self.take(~held), self.take(held)
+
+    def _meets(self, condition: str, option: str) -> NDArray[np.bool_]:
         found = _CONDITION.match(condition)
         if found is None:
             raise UsageError(
-                f"Cannot read --where '{condition}'. Write COLUMN=VALUE, COLUMN!=VALUE or "
+                f"Cannot read {option} '{condition}'. Write COLUMN=VALUE, COLUMN!=VALUE or "
                 "COLUMN>NUMBER."
             )
         column, sign, value = found.groups()
-        keep = _compare(self, column, sign, value)
-        return self._take(np.flatnonzero(keep))
+        return np.asarray(_compare(self, column, sign, value), dtype=bool)
 
     def groups(self, columns: tuple[str, ...]) -> Iterator[tuple[Mapping[str, str], Table]]:
         """The rows of each combination of values of ``columns``, in order of appearance."""

@@ -14,7 +14,7 @@ from harness.laws.choose import Ranking, choose
 from harness.laws.estimate import Data
 from harness.laws.fitting import Settings, fit_law
 from harness.laws.forecast import Predictor
-from harness.laws.records import Fit, Prediction, unidentified
+from harness.laws.records import Fit, Held, Prediction, unidentified
 from harness.laws.registry import ERROR, auto_laws, find_law, of_error
 from harness.laws.request import (
     FitRequest,
@@ -38,13 +38,15 @@ class GroupFit:
     """One group's values of the grouping columns and its fit.
 
     ``ranking`` says how ``auto`` ranked the laws, and ``average`` what they foretell together,
-    each by its weight: an offer besides ``fit``, marked as such.
+    each by its weight: an offer besides ``fit``, marked as such. ``held`` are the points held out,
+    in the order of the first variable.
     """
 
     group: Mapping[str, str]
     fit: Fit
     ranking: Ranking | None = None
     average: tuple[Prediction, ...] = ()
+    held: tuple[Held, ...] = ()
 
 
 def fit_table(table: Table, request: FitRequest) -> tuple[GroupFit, ...]:
@@ -66,11 +68,15 @@ def fit_table(table: Table, request: FitRequest) -> tuple[GroupFit, ...]:
     if not table.rows:
         raise DataError(f"No row of {table.name} is left by --where.")
     _check_columns(table, request, x)
+    table, apart = table.apart(request.hold_out)
     parts = list(table.groups(request.group))
+    held = [(dict(group), part) for group, part in apart.groups(request.group) if part.rows]
     fits = []
     for group, part in parts:
         try:
-            fits.append(_fit_group(part, group, request, law, x))
+            found = _fit_group(part, group, request, law, x)
+            others = [part for other, part in held if other == dict(group)]
+            fits.append(replace(found, held=_held(found.fit, others, request, x)))
         except DataError as error:
             if len(parts) == 1:
                 raise
@@ -124,6 +130,24 @@ def _fit_group(
     if request.law != "auto":
         return GroupFit(group=group, fit=fit_law(law, data, settings))
     return _auto(group, data, settings, auto_laws(x, request.laws), errors=errors)
+
+
+def _held(
+    fit: Fit, parts: list[Table], request: FitRequest, x: tuple[str, ...]
+) -> tuple[Held, ...]:
+    """What ``fit`` foretells for the rows of ``parts``; nothing where it is not identifiable."""
+    found: list[Held] = []
+    for part in parts if isinstance(fit.predictor, Predictor) else ():
+        names = find_law(fit.law, request.x, request.laws).variables
+        table, _ = usable_rows(part, request, x)
+        columns = [
+            positive(table, column, name, counted=True)
+            for name, column in zip(names, x, strict=True)
+        ]
+        for *place, score in zip(*columns, table.numbers(request.y), strict=True):
+            at = {name: float(value) for name, value in zip(names, place, strict=True)}
+            found.append(Held(measured=float(score), foretold=fit.predict(**at)))
+    return tuple(sorted(found, key=lambda one: next(iter(one.foretold.at.values()))))
 
 
 def _auto(

@@ -163,6 +163,10 @@ def _law(axes: Axes, curve: Curve, marker: str, style: dict[str, Any]) -> None:
         axes.fill_between(x, lo, hi, alpha=shade, linewidth=0, **style)
     drawn = [r[1] for r in curve.rows]
     axes.set_ylim(min([limits[0], *drawn]), max([limits[1], *drawn]))
+    if curve.beyond:
+        _hollow(axes, [(m.x, m.y) for m in curve.beyond], marker, style)
+        limits, measured = axes.get_ylim(), [m.y for m in curve.beyond]
+        axes.set_ylim(min([limits[0], *measured]), max([limits[1], *measured]))
     if curve.check is not None:
         axes.plot(
             curve.check.x, curve.check.y, "D", markersize=5, markerfacecolor="none",
@@ -170,11 +174,25 @@ def _law(axes: Axes, curve: Curve, marker: str, style: dict[str, Any]) -> None:
         )  # fmt: skip
 
 
+def _hollow(
+    axes: Axes, points: Sequence[tuple[float, float]], marker: str, style: dict[str, Any]
+) -> None:
+    """Points that were held out of the fit."""
+    x, y = zip(*points, strict=True)
+    axes.plot(
+        x, y, marker, markersize=4, markerfacecolor="none", label="held out", zorder=4, **style
+    )
+
+
 def _parity(axes: Axes, curve: Curve, marker: str, style: dict[str, Any]) -> None:
     """Measured against fitted, and the line on which they are equal."""
     fitted = [m.fitted if m.fitted is not None else m.y for m in curve.marks]
     measured = [m.y for m in curve.marks]
     axes.plot(fitted, measured, marker, markersize=3, alpha=0.6, label=_label(curve), **style)
+    if curve.beyond:
+        pairs = [(m.y if m.fitted is None else m.fitted, m.y) for m in curve.beyond]
+        _hollow(axes, pairs, marker, style)
+        fitted, measured = [*fitted, *(p[0] for p in pairs)], [*measured, *(p[1] for p in pairs)]
     ends = [min(*fitted, *measured), max(*fitted, *measured)]
     axes.plot(ends, ends, color="black", linewidth=0.6)
 

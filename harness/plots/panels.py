@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from harness.errors import DataError, UsageError, suggestion
 from harness.laws import Fit
 from harness.laws.forecast import Predictor
+from harness.laws.records import Held
 from harness.report.curves import HeldOut, held_out, law_rows
 from harness.results import RunDirectory
 from harness.scaling import TOTAL, CellFit, fit_run
@@ -38,13 +39,17 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One family's points and law. ``rows`` are (size, score, low, high) along the law."""
+    """One family's points and law. ``rows`` are (size, score, low, high) along the law.
+
+    ``beyond`` are points that were held out of the fit, each with what was foretold for it.
+    """
 
     label: str
     marks: tuple[Mark, ...]
     fit: Fit
     rows: tuple[tuple[float, float, float, float], ...] = ()
     check: HeldOut | None = None
+    beyond: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +145,20 @@ def fit_panel(
         parity=parity,
         size=SIZE_TITLES.get(x[0], x[0]),
     )
+
+
+def with_held_out(panel: Panel, held: Sequence[Held]) -> Panel:
+    """The panel of one fit with the points that were held out of it."""
+    if not held:
+        return panel
+    (curve,) = panel.curves
+    beyond = tuple(
+        Mark(x=next(iter(h.foretold.at.values())), y=h.measured, fitted=h.foretold.value)
+        for h in held
+    )
+    sizes = [mark.x for mark in (*curve.marks, *beyond)]
+    rows = tuple(law_rows(curve.fit, sizes)) if curve.rows else ()
+    return replace(panel, curves=(replace(curve, beyond=beyond, rows=rows),))
 
 
 def series_marks(run: RunRecord, family: str, task: str, metric: str, x: str) -> tuple[Mark, ...]:
