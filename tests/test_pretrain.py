@@ -253,6 +253,9 @@ def test_a_learning_rate_falls_with_the_compute() -> None:
     shape = shape_of()
     compute = 6 * shape.non_embedding * 1000
     assert ruled_rate(shape, 1000) == pytest.approx(0.3118 * compute**-0.125)
+    masked = shape_of(objective="mlm")
+    compute = 6 * masked.non_embedding * 1000
+    assert ruled_rate(masked, 1000) == pytest.approx(0.3118 * compute**-0.125 / 4)
 
 
 @given(st.integers(1, 4), st.integers(40, 500))
