@@ -21,9 +21,9 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 
 def affordable_draws(tests: int, alpha: float) -> int:
-    """How many random draws a p-value must be able to rest on when ``tests`` are corrected for.
+    """How many random draws a p-value must be worth when ``tests`` are corrected for.
 
-    With B draws no p-value lies below 1/(B + 1), and Holm multiplies by up to ``tests``: with too
-    few draws nothing could ever be significant. At least 10,000, at most 200,000.
+    With B plain draws no p-value lies below 1/(B + 1), and Holm multiplies by up to ``tests``: with
+    too few nothing could ever be significant. At least 10,000.
     """
-    return int(min(200_000, max(10_000, 5 * tests / alpha)))
+    return int(max(10_000, 5 * tests / alpha))

@@ -3,7 +3,9 @@
 All but the bootstrap test the hypothesis that the two systems are exchangeable on every sample (on
 every group, where samples share a source). Each gives a two-sided p-value and the one-sided one of
 "the second is worse", never zero: k of B random draws at least as extreme count (k+1)/(B+1). Draws
-stop early where many were as extreme, which keeps the test valid (Besag and Clifford 1991).
+stop early where many were as extreme, which keeps the test valid (Besag and Clifford 1991). Where
+few were and many tests ask for smaller p-values than so many draws can show, further swaps are
+drawn towards the tail (:mod:`harness.stats.swaps`).
 
 ==================  ===============================================================================
 ``mcnemar``         scores of 0 or 1, each sample on its own: exact binomial test of the samples
@@ -20,30 +22,38 @@ With at most 13 units that differ, all ways to swap are enumerated and the p-val
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import metrics
 from harness.errors import UsageError, suggestion
 from harness.stats.pairs import Pairs
-from harness.stats.resampling import Spread, cheapest
+from harness.stats.resampling import Spread
+from harness.stats.swaps import (
+    TILTED_DRAWS,
+    Statistic,
+    all_swaps,
+    corpus_statistic,
+    even,
+    mean_statistic,
+    tilted,
+)
 
 Array = NDArray[np.float64]
-Coins = NDArray[Any]
 Name: TypeAlias = Literal["mcnemar", "permutation", "randomization", "bootstrap"]
 
 TESTS: tuple[str, ...] = ("auto", "bootstrap", "randomization", "mcnemar", "permutation")
 DRAWS = 10_000
 
-_STOPS: tuple[tuple[int, int], ...] = ((2000, 200), (DRAWS, 10))
+_FEW = 10
+
+_STOPS: tuple[tuple[int, int], ...] = ((2000, 200), (DRAWS, _FEW))
 """After so many draws, no more are made where at least so many of them were as extreme."""
 
 _EXACT_UNITS = 13
-_CHUNK = 1 << 20
+_MOST_DRAWS = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +61,7 @@ class Significance:
     """What a test found.
 
     ``p`` is two-sided; ``p_worse`` is that of "the second system is worse by more than the
-    margin". ``draws`` is how many random draws they rest on, 0 where they are exact. ``mid_p`` is
+    margin". ``draws`` is how many random draws were made, 0 where they are exact. ``mid_p`` is
     McNemar's two-sided mid-p value (Fagerland et al. 2013).
     """
 
@@ -90,15 +100,16 @@ def significance(
 ) -> Significance:
     """Test the difference; ``spread`` is used by the bootstrap alone.
 
-    ``draws`` is the most draws that a p-value may rest on; 10,000 suffice unless it is tiny.
+    ``draws`` is how many draws a p-value must be worth (:func:`affordable_draws`). Beyond 10,000,
+    where fewer than 10 of these were as extreme, 4000 are drawn towards the tail.
     """
     if test == "mcnemar":
         return _mcnemar(pairs)
     if test == "bootstrap":
         return shifted(pairs, spread)
     if test == "permutation":
-        return _swapped(test, _mean_statistic(pairs), pairs, draws, seed)
-    return _swapped(test, _corpus_statistic(pairs), pairs, draws, seed)
+        return _swapped(test, mean_statistic(pairs), pairs, draws, seed)
+    return _swapped(test, corpus_statistic(pairs), pairs, draws, seed)
 
 
 def shifted(pairs: Pairs, spread: Spread, *, margin: float = 0.0) -> Significance:
@@ -141,82 +152,72 @@ def _mcnemar(pairs: Pairs) -> Significance:
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Statistic:
-    """What swapping does: ``after(swaps)`` gives the difference for each row of swaps (r, u)."""
+@dataclass(kw_only=True, eq=False)
+class _Tally:
+    """The weight of draws at least as extreme as what was measured, either way and to the worse."""
 
-    units: int
-    after: Callable[[Coins], Array]
+    pairs: Pairs
+    extreme: float = 0.0
+    worse: float = 0.0
+    draws: int = 0
 
+    def add(self, after: Array, weights: Array | float = 1.0) -> None:
+        """Count differences (r,) of these weights."""
+        near, measured = _tolerance(self.pairs), self.pairs.difference
+        # An undefined value cannot speak against chance.
+        after = np.where(np.isnan(after), measured, after)
+        sign = self.pairs.sign
+        self.extreme += float((weights * (np.abs(after) >= abs(measured) - near)).sum())
+        self.worse += float((weights * (sign * after <= sign * measured + near)).sum())
+        self.draws += len(after)
 
-def _mean_statistic(pairs: Pairs) -> _Statistic:
-    scores = pairs.per_sample
-    assert scores is not None
-    unit = pairs.unit_b[:, 0] - pairs.unit_a[:, 0]
-    moved = unit[unit != 0]
-    total, n, factor = float(moved.sum()), pairs.n, cheapest(moved)
-    return _Statistic(
-        units=moved.size,
-        after=lambda swaps: (total - 2 * (swaps.astype(factor.dtype) @ factor)) / n,
-    )
-
-
-def _corpus_statistic(pairs: Pairs) -> _Statistic:
-    """Only units and columns that differ have to be summed anew."""
-    difference = pairs.unit_b - pairs.unit_a
-    rows, columns = (difference != 0).any(axis=1), (difference != 0).any(axis=0)
-    moved = cheapest(np.ascontiguousarray(difference[rows][:, columns]))
-    sum_a, sum_b = pairs.unit_a.sum(axis=0), pairs.unit_b.sum(axis=0)
-    compute = metrics.formula(pairs.metric.formula)
-
-    def after(swaps: Coins) -> Array:
-        shift = np.zeros((len(swaps), difference.shape[1]))
-        shift[:, columns] = swaps.astype(moved.dtype) @ moved
-        return compute(sum_b - shift) - compute(sum_a + shift)
-
-    return _Statistic(units=len(moved), after=after)
+    def p_values(self, own: float) -> tuple[float, float]:
+        """Two-sided and one-sided, where what was measured has the weight ``own``."""
+        total = self.draws + 1
+        return min(1.0, (self.extreme + own) / total), min(1.0, (self.worse + own) / total)
 
 
-def _swapped(test: Name, statistic: _Statistic, pairs: Pairs, most: int, seed: int) -> Significance:
+def _swapped(
+    test: Name, statistic: Statistic, pairs: Pairs, wanted: int, seed: int
+) -> Significance:
     """Count swaps at least as extreme as what was measured."""
     if statistic.units == 0:
         return Significance(test=test, p=1.0, p_worse=1.0, draws=0)
-    near, measured = _tolerance(pairs), pairs.difference
-    exact = statistic.units <= _EXACT_UNITS
-    chunks = _all_swaps(statistic.units) if exact else _random_swaps(statistic.units, most, seed)
-    extreme = worse = count = 0
-    for swaps in chunks:
-        after = statistic.after(swaps)
-        # An undefined value cannot speak against chance.
-        after = np.where(np.isnan(after), measured, after)
-        extreme += int((np.abs(after) >= abs(measured) - near).sum())
-        worse += int((pairs.sign * after <= pairs.sign * measured + near).sum())
-        count += len(swaps)
-        if any(count >= draws and min(extreme, worse) >= enough for draws, enough in _STOPS):
+    tally = _Tally(pairs=pairs)
+    if statistic.units <= _EXACT_UNITS:
+        tally.add(statistic.after(all_swaps(statistic.units)))
+        count = tally.draws
+        return Significance(
+            test=test, p=tally.extreme / count, p_worse=tally.worse / count, draws=0
+        )
+    tilt = wanted > DRAWS and statistic.tiltable
+    most = DRAWS if tilt else min(wanted, _MOST_DRAWS)
+    ends = *(draws for draws, _ in _STOPS if draws < most), most
+    for swaps in even(statistic.units, ends, seed):
+        tally.add(statistic.after(swaps))
+        fewer = min(tally.extreme, tally.worse)
+        if any(tally.draws >= draws and fewer >= enough for draws, enough in _STOPS):
             break
-    if exact:
-        return Significance(test=test, p=extreme / count, p_worse=worse / count, draws=0)
+    p, p_worse = tally.p_values(1.0)
+    if not tilt or fewer >= _FEW:
+        return Significance(test=test, p=p, p_worse=p_worse, draws=tally.draws)
+    # Plain counts that are kept give larger p-values than those that are not, so that to take the
+    # tail's in place of the latter alone leaves both valid.
+    small, small_worse = _tail(statistic, pairs, 5 / wanted, seed)
     return Significance(
-        test=test, p=(extreme + 1) / (count + 1), p_worse=(worse + 1) / (count + 1), draws=count
+        test=test,
+        p=small if tally.extreme < _FEW else p,
+        p_worse=small_worse if tally.worse < _FEW else p_worse,
+        draws=tally.draws + TILTED_DRAWS,
     )
 
 
-def _all_swaps(units: int) -> Iterator[Coins]:
-    numbers = np.arange(2**units)[:, None]
-    yield ((numbers >> np.arange(units)) & 1).astype(np.uint8)
-
-
-def _random_swaps(units: int, most: int, seed: int) -> Iterator[Coins]:
-    """At most ``most`` rows of independent fair coins, in chunks that end where one may stop."""
-    generator = np.random.default_rng([seed, 13])
-    step = max(1, _CHUNK // units)
-    done = 0
-    while done < most:
-        stop = next((draws for draws, _ in _STOPS if done < draws), most)
-        size = min(step, stop - done, most - done)
-        coins = generator.integers(0, 256, size=(size, (units + 7) // 8), dtype=np.uint8)
-        yield np.unpackbits(coins, axis=1, count=units)
-        done += size
+def _tail(statistic: Statistic, pairs: Pairs, level: float, seed: int) -> tuple[float, float]:
+    """Two-sided and one-sided p-values, precise where they are about ``level``."""
+    tally, tilt = _Tally(pairs=pairs), tilted(statistic, level=level, seed=seed)
+    for swaps, weights in tilt.draws():
+        tally.add(statistic.after(swaps), weights)
+    return tally.p_values(tilt.weight_of_measured)
 
 
 def _tolerance(pairs: Pairs) -> float:
