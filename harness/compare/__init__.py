@@ -95,6 +95,10 @@ def compare_all(
     for i, match in enumerate(matches):
         groups.setdefault((match.a.model.family, match.a.task), []).append(i)
     pairs = {(one.family, one.task): (one, other) for one, other in matched_families(a, b)}
+    # An exponent and a level of each metric.
+    settings = replace(
+        settings, curve_tests=2 * sum(len(one.cells[0].scores) for one, _ in pairs.values())
+    )
     cells: dict[int, list[CellComparison]] = {}
     found: list[CurveComparison] = []
     for key in dict.fromkeys((*groups, *pairs)):

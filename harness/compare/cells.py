@@ -19,8 +19,9 @@ MOST_BOOTSTRAP = 20_000
 class Settings:
     """How to compare.
 
-    ``metrics`` empty: all; ``tests``: how many p-values Holm will correct; ``margin``: the
-    loss that ``p_worse`` allows, for each match and metric (then tested by the bootstrap).
+    ``metrics`` empty: all; ``tests``, ``curve_tests``: how many p-values Holm will correct;
+    ``margin``: the loss that ``p_worse`` allows, for each match and metric (then tested by the
+    bootstrap).
     """
 
     metrics: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class Settings:
     alpha: float = 0.05
     seed: int = 0
     tests: int = 1
+    curve_tests: int = 2
     margin: Callable[[Match, Metric], float] | None = None
 
     @cached_property
@@ -38,7 +40,8 @@ class Settings:
     @cached_property
     def fine_resampler(self) -> stats.Resampler:
         """For those of them that need a smaller p-value, as there are many tests."""
-        draws = min(MOST_BOOTSTRAP, max(self.curve_resampler.draws, 3 * self.tests / self.alpha))
+        wanted = 3 * self.curve_tests / self.alpha
+        draws = min(MOST_BOOTSTRAP, max(self.curve_resampler.draws, wanted))
         return stats.Resampler(draws=int(draws), seed=self.seed)
 
     @cached_property

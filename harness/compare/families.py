@@ -13,7 +13,7 @@ from harness.cellstats import CellStats, side_by_side, unit_sums
 from harness.compare.cells import Settings
 from harness.compare.sides import Side
 from harness.laws import Series
-from harness.stats.curves import CurveDifference, compare_curves
+from harness.stats.curves import CurveDifference, compare_curves, redrawn
 from harness.types import CellRecord, Metric, Score
 
 LEAST_SIZES = 3
@@ -107,10 +107,11 @@ def compare_families(
         series = paired_series(metric, a, b, rows, settings.curve_resampler)
         if series is None:
             continue
-        difference = _difference(series, settings.curve_resampler)
+        difference = compare_curves(*series, seed=settings.seed)
         if _too_few(difference, settings):
-            series = paired_series(metric, a, b, rows, settings.fine_resampler) or series
-            difference = _difference(series, settings.fine_resampler)
+            fine = settings.fine_resampler
+            more = paired_series(metric, a, b, rows, fine) or series
+            difference = redrawn(difference, *more, seed=settings.seed, draws=fine.draws)
         kept = all(cell.graded(metric.name) for cell in rows)
         drawn = "items" if kept else "standard errors"
         found.append(
@@ -125,10 +126,6 @@ def compare_families(
             )
         )
     return tuple(found)
-
-
-def _difference(series: tuple[Series, Series], resampler: stats.Resampler) -> CurveDifference:
-    return compare_curves(*series, seed=resampler.seed, draws=resampler.draws)
 
 
 def _too_few(found: CurveDifference, settings: Settings) -> bool:

@@ -10,7 +10,7 @@ common to both cancels too. Interval and p-value are the wider and the larger of
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -63,6 +63,11 @@ class CurveDifference:
     level: Shift | None
     size: float | None
     note: str
+
+    @property
+    def floor(self) -> bool:
+        """Whether both curves tell a floor, and are compared with one."""
+        return self.fit_a.law.endswith("floor") and self.fit_b.law.endswith("floor")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,43 +123,48 @@ class _Scatter:
         return self.fitter(l, z, np.ones_like(z))
 
 
-def compare_curves(
-    a: Series, b: Series, *, seed: int = 0, draws: int = SCATTER_DRAWS
+def compare_curves(a: Series, b: Series, *, seed: int = 0) -> CurveDifference:
+    """Compare two families on one metric; their replicates must share the draws of items."""
+    fit_a, fit_b = fit_series(a, seed=seed), fit_series(b, seed=seed)
+    note = _unidentified(fit_a, fit_b)
+    found = CurveDifference(
+        metric=a.metric,
+        law=fit_a.law,
+        fit_a=fit_a,
+        fit_b=fit_b,
+        exponent=None,
+        level=None,
+        size=None,
+        note=note,
+    )
+    if note or error_scale(a.metric) is None:
+        return found
+    floor = found.floor
+    found = replace(
+        found,
+        law=(fit_a if fit_a.law.endswith("floor") == floor else fit_b).law,
+        size=float(np.exp(_common_center(a, b))),
+        note=_mixed(fit_a, fit_b),
+    )
+    return redrawn(found, a, b, seed=seed)
+
+
+def redrawn(
+    found: CurveDifference, a: Series, b: Series, *, seed: int = 0, draws: int = SCATTER_DRAWS
 ) -> CurveDifference:
-    """Compare two families on one metric; their replicates must share the draws of items.
+    """The same fits, with intervals and p-values from the replicates of these two series.
 
     ``draws`` is how often the scatter about the laws is drawn, but at least 4000 times.
     """
-    fit_a, fit_b = fit_series(a, seed=seed), fit_series(b, seed=seed)
-    floor = fit_a.law.endswith("floor") and fit_b.law.endswith("floor")
-    note = _unidentified(fit_a, fit_b)
-    scale = error_scale(a.metric)
-    if note or scale is None:
-        return CurveDifference(
-            metric=a.metric,
-            law=fit_a.law,
-            fit_a=fit_a,
-            fit_b=fit_b,
-            exponent=None,
-            level=None,
-            size=None,
-            note=note,
-        )
+    scale = error_scale(found.metric)
+    if scale is None or found.size is None:
+        return found
     center = _common_center(a, b)
     first, second = _curve(a, scale, center), _curve(b, scale, center)
-    fitter = fit_power_floor if floor else fit_power
+    fitter = fit_power_floor if found.floor else fit_power
     scatter = _Scatter(fitter=fitter, draws=max(draws, SCATTER_DRAWS), seed=seed)
     exponent, level = _shifts(first, second, fitter, scale, scatter)
-    return CurveDifference(
-        metric=a.metric,
-        law=(fit_a if fit_a.law.endswith("floor") == floor else fit_b).law,
-        fit_a=fit_a,
-        fit_b=fit_b,
-        exponent=exponent,
-        level=level,
-        size=float(np.exp(center)),
-        note=_mixed(fit_a, fit_b),
-    )
+    return replace(found, exponent=exponent, level=level)
 
 
 def _unidentified(fit_a: Fit, fit_b: Fit) -> str:

@@ -24,6 +24,9 @@ _CHUNK = 1 << 20
 _KEPT = 1 << 26
 """Weights kept for the next comparison, as a byte each: 64 MB."""
 
+_READY = 1 << 22
+"""So many weights or fewer are kept as they are multiplied, in single precision: 16 MB."""
+
 _SINGLE = 1 << 24
 """Below it, whole numbers are exact in single precision."""
 
@@ -103,7 +106,8 @@ class Resampler:
             drawn += np.arange(rows)[:, None] * units
             counts = np.bincount(drawn.ravel(), minlength=rows * units)
             kind = np.uint8 if counts.max(initial=0) < 256 else np.uint32
-            yield counts.reshape(rows, units).astype(kind)
+            ready = self.draws * units <= _READY
+            yield counts.reshape(rows, units).astype(np.float32 if ready else kind)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -101,7 +101,7 @@ def significance(
     """Test the difference; ``spread`` is used by the bootstrap alone.
 
     ``draws`` is how many draws a p-value must be worth (:func:`affordable_draws`). Beyond 10,000,
-    where fewer than 10 of these were as extreme, 4000 are drawn towards the tail.
+    where fewer than 10 of these were as extreme, 2000 are drawn towards the tail.
     """
     if test == "mcnemar":
         return _mcnemar(pairs)
