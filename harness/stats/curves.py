@@ -51,23 +51,18 @@ class Shift:
 class CurveDifference:
     """Two families' curves of one metric.
 
-    ``level`` compares the fitted scores at ``size``, on the metric's own scale. Both differences
-    are ``None`` where a curve cannot be told; ``note`` then says why.
+    ``level`` compares the fitted scores at ``size``, on the metric's own scale; ``floor``: both
+    curves tell one, and are compared with it. Both differences are
+    ``None`` where a curve cannot be told; ``note`` then says why.
     """
 
     metric: Metric
     law: str
-    fit_a: Fit
-    fit_b: Fit
+    floor: bool
     exponent: Shift | None
     level: Shift | None
     size: float | None
     note: str
-
-    @property
-    def floor(self) -> bool:
-        """Whether both curves tell a floor, and are compared with one."""
-        return self.fit_a.law.endswith("floor") and self.fit_b.law.endswith("floor")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,11 +122,11 @@ def compare_curves(a: Series, b: Series, *, seed: int = 0) -> CurveDifference:
     """Compare two families on one metric; their replicates must share the draws of items."""
     fit_a, fit_b = fit_series(a, seed=seed), fit_series(b, seed=seed)
     note = _unidentified(fit_a, fit_b)
+    floor = fit_a.law.endswith("floor") and fit_b.law.endswith("floor")
     found = CurveDifference(
         metric=a.metric,
         law=fit_a.law,
-        fit_a=fit_a,
-        fit_b=fit_b,
+        floor=floor,
         exponent=None,
         level=None,
         size=None,
@@ -139,7 +134,6 @@ def compare_curves(a: Series, b: Series, *, seed: int = 0) -> CurveDifference:
     )
     if note or error_scale(a.metric) is None:
         return found
-    floor = found.floor
     found = replace(
         found,
         law=(fit_a if fit_a.law.endswith("floor") == floor else fit_b).law,
