@@ -132,7 +132,7 @@ def test_laws_are_listed_with_their_sources(program: Program) -> None:
     ("arguments", "words"),
     [
         (["run", "-m", "ader-10", "-t", "sums"], "Did you mean 'adder-10'"),
-        (["run", "-m", "adder-10", "-t", "sum"], "Did you mean 'sums'"),
+        (["run", "-m", "adder-10", "-t", "sum"], "or 'sums'?"),
         (["run", "-m", "adder-10", "-t", "sums", "--limt", "3"], "Did you mean '--limit'"),
         (["run", "-m", "adder-10", "-t", "sums", "--limit", "0"], "--limit 0 is too small"),
         (["run", "-m", "adder-10", "-t", "sums", "--limit", "x"], "'x' is not a valid integer"),

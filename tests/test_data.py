@@ -87,7 +87,7 @@ def test_a_run_never_fetches_and_says_what_does(program: Program) -> None:
 
 def test_an_unknown_data_set_is_named(program: Program) -> None:
     done = program("data", "fetch", "squat")
-    assert done.returncode == 2 and "Did you mean 'squad'?" in done.stderr
+    assert done.returncode == 2 and "Did you mean 'squad'" in done.stderr
     done = program("tasks", "logiqa:hub", "--sample", "1")
     assert done.returncode == 2 and "no data on the hub" in done.stderr
 

@@ -56,5 +56,6 @@ def test_metrics_and_stop_rule_are_what_the_page_says(
         assert f"`{metric.name}`" in section
     request = next(iter(task.samples())).requests[0]
     if isinstance(request, Generate):
-        stops = ", ".join("`" + stop.replace("\n", "\\n") + "`" for stop in request.stop)
+        found = ["`" + stop.replace("\n", "\\n") + "`" for stop in request.stop]
+        stops = ", ".join(found) or "no string"
         assert f"**Stops** at {stops}, or after {request.max_tokens} tokens" in section

@@ -295,7 +295,7 @@ def test_the_command_writes_every_format_and_says_that_a_run_is_partial(
     assert program("run", "-m", "failing", *run[:-1], "runs/two").returncode == 4
     done = program("leaderboard", "runs/one", "runs/two")
     assert done.returncode == 4
-    assert "PARTIAL: runs/two" in done.stdout and "2 of 20 samples without" in done.stdout
+    assert "PARTIAL: runs/two" in done.stdout and "of 20 samples 2 without an answer" in done.stdout
 
 
 def test_the_committed_leaderboard_is_of_the_current_models_and_tasks(root: Path) -> None:

@@ -30,6 +30,15 @@ PACKAGES = (
 
 SQUAD = "squad:{d}/squad/squad1.1_dev_sample.a.jsonl,shots_data={d}/squad/"
 MULTI30K = "{d}/multi30k/"
+FLORES, WMT = "flores101/wikipedia.devtest.ne-en", "wmt22/generaltest2022"
+PAIRS = {
+    "flores200": (f"{FLORES}.ne", f"{FLORES}.en", "ne", "en"),
+    "multi30k": ("multi30k/val.en.gz", "multi30k/val.de.gz", "en", "de"),
+    "ntrex": ("ntrex128/newstest2019-src.eng.txt", "ntrex128/newstest2019-ref.deu.txt", "en", "de"),
+    "tatoeba": ("tatoeba/tatoeba.cmn-eng.cmn", "tatoeba/tatoeba.cmn-eng.eng", "zh", "en"),
+    "wmt14": (f"{WMT}.en-de.src.en", f"{WMT}.en-de.ref.A.de", "en", "de"),
+    "wmt19": (f"{WMT}.zh-en.src.zh", f"{WMT}.zh-en.ref.A.en", "zh", "en"),
+}
 TASKS = (
     f"translation:src={MULTI30K}val.en.gz,ref={MULTI30K}val.de.gz,"
     f"shots_src={MULTI30K}val.fr.gz,shots_ref={MULTI30K}val.de.gz",
@@ -48,6 +57,25 @@ TASKS = (
     "cluener:{d}/cluener/dev.first_half.json,form=json,shots_data={d}/cluener/train.first500.json",
     "text:{d}/lm_text/tinystories_sample.txt",
     "text:{d}/lm_text/wikitext-2.valid.txt.gz",
+    "tinyshakespeare:{d}/lm_text/tinyshakespeare.first90pct.txt,split=paragraphs,max_chars=200",
+    "wikitext:{d}/lm_text/wikitext-2.valid.txt.gz",
+    "continuation:{d}/lm_text/tinystories_sample.txt",
+    "conll2003:{d}/conll2003/eng.testa,shots_data={d}/conll2003/eng.train.first1500",
+    "conll2002:{d}/conll2002/ned.testa.first800,shots_data={d}/conll2002/ned.testa.first800",
+    "wnut17:{d}/wnut17/emerging.dev.conll,shots_data={d}/wnut17/emerging.dev.conll",
+    "wikiann:{d}/wikiann/en.test.first1000,shots_data={d}/wikiann/en.test.first1000",
+    "squad2:{d}/squad/squad2.0_cs224n_dev.even_articles.json,"
+    "shots_data={d}/squad/squad2.0_cs224n_dev.even_articles.json",
+    *(
+        f"{name}:src={{d}}/{pair[0]},ref={{d}}/{pair[1]},source_lang={pair[2]},"
+        f"target_lang={pair[3]},shots_src={{d}}/{pair[0]},shots_ref={{d}}/{pair[1]}"
+        for name, pair in PAIRS.items()
+    ),
+    "xsum:src={d}/xsum/convs2s-test-output.txt.gz,ref={d}/xsum/gold-test-sentences.txt.gz,"
+    "shots_src={d}/xsum/convs2s-test-output.txt.gz,"
+    "shots_ref={d}/xsum/gold-test-sentences.txt.gz",
+    "cnn_dailymail:src={d}/cnndm/src.txt,ref={d}/cnndm/ref.t5.txt,"
+    "shots_src={d}/cnndm/src.txt,shots_ref={d}/cnndm/ref.t5.txt",
     "dialogsum:{d}/dialogsum/dialogsum.dev.jsonl,shots_data={d}/dialogsum/dialogsum.dev.jsonl",
     "e2e:{d}/e2e_nlg/devset.csv.gz,shots_data={d}/e2e_nlg/devset.head300.csv",
     "webnlg:{d}/webnlg/xml/1triples_Airport.xml,shots_data={d}/webnlg/xml/1triples_Airport.xml",
@@ -121,8 +149,10 @@ def test_task_conforms_on_real_data(
     results = check_task(short, registry)
     assert results
     failed = [result.line for result in results if result.status == "failed"]
-    # Tags take no worked examples: a task that is asked for some with them refuses.
-    assert not [line for line in failed if "take no worked examples" not in line]
+    # Tags take no worked examples: a task that is asked for some with them refuses. And real text
+    # repeats words, so that no answer is at once the right one and the most varied.
+    known = ("take no worked examples", "continuation:.*oracle scores the maximum.*distinct_2")
+    assert not [line for line in failed if not any(re.search(one, line) for one in known)]
 
 
 def test_every_task_is_tried() -> None:

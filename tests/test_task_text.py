@@ -15,7 +15,7 @@ from harness_text.task import build, cut_documents
 
 
 def task_of(path: Path | str, **options: str) -> Task:
-    (spec,) = harness_tasks()
+    spec = next(spec for spec in harness_tasks() if spec.name == "text")
     return spec.build(TaskSettings(argument=str(path), options=options))
 
 
@@ -71,13 +71,13 @@ def test_separators_alone_are_an_empty_file(tmp_path: Path) -> None:
 
 def test_command_errors_say_what_is_needed() -> None:
     with pytest.raises(UsageError, match="Write 'text:FILE' or 'text:data=FILE'"):
-        build(TaskSettings(), OPTIONS)
+        build("text", TaskSettings(), OPTIONS)
     with pytest.raises(UsageError, match=r"no option 'max_char'. Did you mean 'max_chars'\?"):
-        build(TaskSettings(argument="x", options={"max_char": "3"}), OPTIONS)
+        build("text", TaskSettings(argument="x", options={"max_char": "3"}), OPTIONS)
     with pytest.raises(UsageError, match="split=pages is not possible"):
-        build(TaskSettings(argument="x", options={"split": "pages"}), OPTIONS)
+        build("text", TaskSettings(argument="x", options={"split": "pages"}), OPTIONS)
     with pytest.raises(UsageError, match="given two files"):
-        build(TaskSettings(argument="x", options={"data": "y"}), OPTIONS)
+        build("text", TaskSettings(argument="x", options={"data": "y"}), OPTIONS)
 
 
 def test_tinystories_sample_has_five_stories(shared: Path) -> None:

@@ -17,7 +17,7 @@ from harness_translation.task import default_tokenizer
 
 
 def task_of(*, shots: int | None = None, seed: int = 0, **options: Path | str) -> Task:
-    (spec,) = harness_tasks()
+    spec = next(spec for spec in harness_tasks() if spec.name == "translation")
     given = {name: str(option) for name, option in options.items()}
     return spec.build(TaskSettings(options=given, shots=shots, seed=seed))
 
