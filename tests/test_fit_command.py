@@ -94,6 +94,17 @@ def test_predictions_say_how_far_beyond_the_data_they_lie(program: Program, poin
     assert best["N"]["ci"][0] < best["N"]["value"] < best["N"]["ci"][1]
 
 
+def test_a_target_of_a_law_in_two_variables_needs_the_other_one(
+    program: Program, points: Path
+) -> None:
+    arguments = ("predict", "points.csv", "--law", "chinchilla", "--y", "loss")
+    (entry,) = program.json(*arguments, "--target", "loss<=2.2", "--tokens", "1e11")["predictions"]
+    assert entry["ci"][0] <= entry["size"] <= entry["ci"][1]
+    assert loss(entry["size"], 1e11) == pytest.approx(2.2, rel=0.01)
+    refused = program(*arguments, "--target", "loss<=2.2")
+    assert refused.returncode == 2 and "--tokens" in refused.stderr
+
+
 def test_a_target_is_turned_into_the_size_it_needs(program: Program, points: Path) -> None:
     arguments = ("predict", "points.csv", "--law", "power-floor", "--x", "N", "--where", "D=1e11")
     (entry,) = program.json(*arguments, "--target", "loss<=2.6")["predictions"]

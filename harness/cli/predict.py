@@ -20,7 +20,9 @@ from harness.wording import short
 @click.command()
 @fit_options
 @click.option("--size", type=float, help="Parameters of the model to foretell, such as 7e9.")
-@click.option("--tokens", type=float, help="With --size: training tokens, for laws in N and D.")
+@click.option(
+    "--tokens", type=float, help="Training tokens, for laws in N and D, with --size or --target."
+)
 @click.option("--target", help="A score to reach, such as 'bleu>=30': which size does it need?")
 @click.option("--compute", type=float, help="A budget of FLOP: the best N and D for it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -69,12 +71,13 @@ def _answer(
 ) -> Answer:
     if compute is not None:
         return allocate(one.fit, compute)
+    others = {} if tokens is None else {"D": tokens}
     if target is not None:
         # A prediction says how far it lies from the largest size, so the largest size is known.
-        largest = 1.0 / one.fit.predict(1.0).beyond
-        return needed_size(one.fit, parse_target(target), largest)
+        largest = 1.0 / one.fit.predict(1.0, **others).beyond
+        return needed_size(one.fit, parse_target(target), largest, others)
     assert size is not None
-    return one.fit.predict(size) if tokens is None else one.fit.predict(size, D=tokens)
+    return one.fit.predict(size, **others)
 
 
 def _words(answer: Answer, size: float | None) -> str:

@@ -63,7 +63,10 @@ class Predictor:
         needed = self.fit.law.variables
         for name in needed:
             if name not in at:
-                raise UsageError(f"The {self.fit.law.name} law needs {name} to predict a score.")
+                how = " Give it with --tokens." if name == "D" else ""
+                raise UsageError(
+                    f"The {self.fit.law.name} law needs {name} to predict a score.{how}"
+                )
             if not 0 < at[name] < np.inf:
                 raise UsageError(f"{name} must be a positive number, not {at[name]:g}.")
         variables = {name: np.array([float(at[name])]) for name in needed}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import exp, log
 from typing import Any
@@ -68,15 +68,24 @@ def parse_target(text: str) -> Target:
     raise UsageError(f"Cannot read --target '{text}'. Write METRIC>=VALUE or METRIC<=VALUE.")
 
 
-def needed_size(fit: Fit, target: Target, largest: float) -> Needed:
+def needed_size(
+    fit: Fit, target: Target, largest: float, others: Mapping[str, float] | None = None
+) -> Needed:
     """The smallest size whose predicted score meets ``target``; ``largest``: the largest fitted.
+
+    ``others`` are the law's further variables, such as the training tokens ``D``, held fixed.
 
     Raises:
         DataError: the fit is not identifiable.
+        UsageError: a variable of the law is missing.
     """
-    size = _first(lambda p: p.value, fit, target, largest)
-    eager = _first(lambda p: p.hi if target.at_least else p.lo, fit, target, largest)
-    sure = _first(lambda p: p.lo if target.at_least else p.hi, fit, target, largest)
+
+    def foretold(size: float) -> Prediction:
+        return fit.predict(size, **(others or {}))
+
+    size = _first(lambda p: p.value, foretold, target, largest)
+    eager = _first(lambda p: p.hi if target.at_least else p.lo, foretold, target, largest)
+    sure = _first(lambda p: p.lo if target.at_least else p.hi, foretold, target, largest)
     beyond = None if size is None else size / largest
     return Needed(
         target=target,
@@ -99,12 +108,15 @@ def _note(beyond: float | None, sure: float | None) -> str:
 
 
 def _first(
-    read: Callable[[Prediction], float], fit: Fit, target: Target, largest: float
+    read: Callable[[Prediction], float],
+    foretold: Callable[[float], Prediction],
+    target: Target,
+    largest: float,
 ) -> float | None:
     """The smallest size that meets the target, by bisection in the logarithm of size."""
 
     def met(log_size: float) -> bool:
-        score = read(fit.predict(exp(log_size)))
+        score = read(foretold(exp(log_size)))
         return score >= target.value if target.at_least else score <= target.value
 
     low, high = log(largest / FARTHEST), log(largest * FARTHEST)
