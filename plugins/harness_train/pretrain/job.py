@@ -17,6 +17,7 @@ from harness.errors import DataError, UsageError, suggestion
 from harness.pretraining import Prepared, PretrainRequest
 from harness.training import Estimate, TrainedModel
 from harness_hf.loading import resolve_device
+from harness_hf.threads import threads_for
 from harness_train.pretrain.batches import Masking
 from harness_train.pretrain.contamination import note_of
 from harness_train.pretrain.documents import Document
@@ -89,7 +90,11 @@ class PretrainingJob:
 
     def estimates(self) -> Sequence[Estimate]:
         """One for each size; a few steps of each are taken to tell the time."""
-        return [estimate(each, done=self._is_done(each)) for each in self._trainings]
+        found = []
+        for each in self._trainings:
+            with threads_for(each.shape.total, self.device.type):
+                found.append(estimate(each, done=self._is_done(each)))
+        return found
 
     def run(self, tell: Callable[[str], None]) -> Iterator[TrainedModel]:
         """Train what is missing, the smallest size first; a row for every checkpoint."""
@@ -98,7 +103,9 @@ class PretrainingJob:
         self._refuse_another_plan()
         self._refuse_what_does_not_fit()
         for training in trainings:
-            yield from self._size(training)
+            # One thread for a small size: it is quicker, and sums in the same order everywhere.
+            with threads_for(training.shape.total, self.device.type):
+                yield from self._size(training)
 
     def _size(self, training: Training) -> Iterator[TrainedModel]:
         mark = self.request.output / f"{training.shape.name}.diverged.json"
