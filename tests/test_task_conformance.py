@@ -51,6 +51,7 @@ TASKS = (
     "shots_data={d}/nq_open/NQ-open.efficientqa.dev.1.1.sample.jsonl",
     "triviaqa:{d}/triviaqa/triviaqa_sm_sub.first700.jsonl,"
     "shots_data={d}/triviaqa/triviaqa_sm_sub.first700.jsonl",
+    "truthfulqa_gen:{d}/truthfulqa/TruthfulQA.1-300.csv",
     "gsm8k:{d}/gsm8k/test.1-660.jsonl,shots_data={d}/gsm8k/train.first300.jsonl",
     "conll:{d}/conll2003/eng.testa,shots_data={d}/conll2003/eng.train.first1500",
     "conll:{d}/wnut17/emerging.dev.conll,form=tags,shots_data={d}/wnut17/emerging.dev.conll",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from decimal import Decimal
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,70 @@ def test_triviaqa_counts_every_alias(tmp_path: Path) -> None:
     (sample,) = task.samples()
     assert sample.reference == ["Onion", "Pyaz"]
     assert task.grade(sample, [Response(text=" pyaz")])["exact_match"] == (100.0, 1.0)
+
+
+def truthful(folder: Path) -> Task:
+    path = folder / "truth.csv"
+    path.write_text(
+        "\ufeffQuestion,Best Answer,Correct Answers,Incorrect Answers\n"
+        '"Why, Ann?",Because it is so,Because it is so; Nobody can say why.,It is magic; ; No\n',
+        encoding="utf-8",
+    )
+    return task_of(path, "truthfulqa_gen")
+
+
+def test_truthfulqa_in_writing_compares_true_and_false_answers(tmp_path: Path) -> None:
+    task = truthful(tmp_path)
+    (sample,) = task.samples()
+    assert prompts(task)[0].endswith("Barcelona, Spain.\n\nQ: Why, Ann?\nA:")
+    assert sample.reference == {
+        "true": ["Because it is so.", "Nobody can say why.", "I have no comment."],
+        "false": ["It is magic.", "No."],
+    }
+    for answer, nearer in (("It is so because it is so.", 100.0), ("It is magic, Ann", 0.0)):
+        stats = task.grade(sample, [Response(text=f" {answer}")])
+        assert {name: stats[name][0] for name in ("bleu_acc", "rouge1_acc", "rougeL_acc")} == {
+            "bleu_acc": nearer,
+            "rouge1_acc": nearer,
+            "rougeL_acc": nearer,
+        }
+    assert task.grade(sample, [Response(text="I have no comment.")])["bleu_max"] == (100.0, 1.0)
+    assert task.grade(sample, [Response(text="")])["bleu_acc"] == (0.0, 1.0)
+
+
+def test_truthfulqa_in_writing_equals_sacrebleu_and_rouge_score(shared: Path) -> None:
+    """An answer to each question, the one before it: nearness as the two packages have it."""
+    import sacrebleu
+    from rouge_score.rouge_scorer import RougeScorer
+
+    task = task_of(shared / "data/truthfulqa/TruthfulQA.1-300.csv", "truthfulqa_gen")
+    samples = list(task.samples())
+    assert len(samples) == 300
+    rouge = RougeScorer(["rouge1", "rougeLsum"])
+
+    def near(text: str, answer: str) -> tuple[float, float, float]:
+        scores = rouge.score(text, answer)
+        bleu = sacrebleu.corpus_bleu([answer], [[text]], tokenize="intl").score
+        return bleu, scores["rouge1"].fmeasure, scores["rougeLsum"].fmeasure
+
+    for before, sample in islice(pairwise(samples), 40):
+        answer = before.reference["true"][0]
+        stats = task.grade(sample, [Response(text=answer)])
+        true, false = (
+            [max(column) for column in zip(*(near(t, answer) for t in texts), strict=True)]
+            for texts in sample.reference.values()
+        )
+        assert stats["bleu_max"][0] == pytest.approx(true[0])
+        for name, near_true, near_false in zip(
+            ("bleu", "rouge1", "rougeL"), true, false, strict=True
+        ):
+            assert stats[f"{name}_acc"][0] == 100.0 * (near_true > near_false)
+
+
+def test_triviaqa_without_context_is_named(tmp_path: Path) -> None:
+    row = {"answer": "Ann", "aliases": []}
+    with pytest.raises(DataError, match="line 1: 'context' is missing"):
+        task_of(written(tmp_path, row), "triviaqa")
 
 
 @pytest.mark.parametrize(

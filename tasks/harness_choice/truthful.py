@@ -52,7 +52,8 @@ def answers(row: Row, column: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
-def _rows(path: str) -> Iterator[Row]:
+def csv_rows(path: str) -> Iterator[Row]:
+    """The rows of the authors' file."""
     return read_table(path, columns=("Question", BEST, TRUE, FALSE))
 
 
@@ -91,7 +92,7 @@ def _mc1(path: str) -> Iterator[Choice]:
         for number, row in enumerate(read_json_lines(path), start=1):
             yield _hub_choice(number, row, "mc1_targets")
         return
-    for number, row in enumerate(_rows(path), start=1):
+    for number, row in enumerate(csv_rows(path), start=1):
         yield _choice(number, row, [row.filled(BEST).strip()])
 
 
@@ -100,7 +101,7 @@ def _mc2(path: str) -> Iterator[Choice]:
         for number, row in enumerate(read_json_lines(path), start=1):
             yield _hub_choice(number, row, "mc2_targets")
         return
-    for number, row in enumerate(_rows(path), start=1):
+    for number, row in enumerate(csv_rows(path), start=1):
         yield _choice(number, row, answers(row, TRUE))
 
 

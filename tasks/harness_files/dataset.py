@@ -46,7 +46,8 @@ class DataSet:
     ``read`` turns a path into items and raises DataError. ``clean`` turns a model's text into what
     is scored, None where it is no answer. ``introduction`` is put before all prompts, once.
     ``parts`` are further scores of some items only. ``cut`` says which part of a prompt longer than
-    a model's context is lost.
+    a model's context is lost. Without ``examples`` there are no worked examples but those that the
+    introduction brings.
     """
 
     name: str
@@ -60,6 +61,12 @@ class DataSet:
     max_tokens: int = 64
     stop: tuple[str, ...] = ("\n",)
     cut: Cut = "start"
+    examples: bool = True
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The file, and that of worked examples where there may be any."""
+        return ONE_FILE if self.examples else ONE_FILE[:1]
 
     def spec(self) -> TaskSpec:
         """The task as a plugin declares it; nothing is read before it is built."""
@@ -69,15 +76,15 @@ class DataSet:
             needs=(frozenset({"generate"}),),
             category=self.category,
             argument="FILE",
-            options=ONE_FILE,
-            max_shots=MAX_SHOTS,
+            options=self.options,
+            max_shots=MAX_SHOTS if self.examples else 0,
             description=self.description,
             hub=HUB.get(self.name, ()),
         )
 
     def build(self, settings: TaskSettings) -> AnswerTask:
         """Read the file that the settings name, and put every question into a prompt."""
-        check_options(self.name, settings, ONE_FILE)
+        check_options(self.name, settings, self.options)
         path = data_file(self.name, settings)
         items = tuple(self.read(path))
         check_ids(path, (item.id for item in items))

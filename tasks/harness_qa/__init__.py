@@ -19,6 +19,7 @@ def harness_tasks() -> Iterator[TaskSpec]:
     from harness_qa.drop import DROP
     from harness_qa.open import NQ_OPEN, TRIVIAQA
     from harness_qa.passages import CMRC2018, SQUAD, SQUAD2
+    from harness_qa.truthful import TRUTHFULQA
 
-    for data_set in (SQUAD, SQUAD2, CMRC2018, DROP, NQ_OPEN, TRIVIAQA, GSM8K):
+    for data_set in (SQUAD, SQUAD2, CMRC2018, DROP, NQ_OPEN, TRIVIAQA, TRUTHFULQA, GSM8K):
         yield data_set.spec()

@@ -26,7 +26,7 @@ def _triviaqa(path: str) -> Iterator[Item]:
     """JSON lines of context, answer and aliases; the hub's rows; or the authors' JSON."""
     rows = read_json_lines(path) if is_json_lines(path) else _original(path)
     for number, row in enumerate(rows, start=1):
-        if row.has("context"):
+        if row.has("context") or row.has("aliases"):
             answers = (row.filled("answer"), *row.texts("aliases"))
             yield _item(number, row, row.filled("context"), answers)
             continue
