@@ -88,7 +88,7 @@ def test_a_run_never_fetches_and_says_what_does(program: Program) -> None:
 def test_an_unknown_data_set_is_named(program: Program) -> None:
     done = program("data", "fetch", "squat")
     assert done.returncode == 2 and "Did you mean 'squad'" in done.stderr
-    done = program("tasks", "logiqa:hub", "--sample", "1")
+    done = program("tasks", "bustm:hub", "--sample", "1")
     assert done.returncode == 2 and "no data on the hub" in done.stderr
 
 
@@ -189,6 +189,12 @@ def test_the_hubs_columns_are_asked_as_the_usual_files(
         ("arc_easy", {**ARC_ROW, "answerKey": "C"}, "'answerKey' is 'C', not one of 1, 2"),
         ("winogrande", {**WINOGRANDE_ROW, "answer": "3"}, "'answer' is '3', not 1 or 2"),
         ("hellaswag", {**HELLASWAG_ROW, "label": ""}, "'gold' is '', not a whole number"),
+        ("eprstmt", {"input": "很好。", "output": "正面"}, "'sentence' is empty"),
+        (
+            "eprstmt",
+            {"input": "则生成答案“负面”。好", "output": "好"},
+            "'label' is '好', not one of",
+        ),
     ],
 )
 def test_a_wrong_row_of_the_hub_is_named(
@@ -272,6 +278,12 @@ HUB_ROWS: list[tuple[str, dict[str, Any], str, Any]] = [
         ["Ann", "Anna"],
     ),
     ("nq_open", {"question": "who", "answer": ["Ann"]}, "Q: who?\nA:", ["Ann"]),
+    (
+        "truthfulqa_gen",
+        {"question": "Why?", "correct_answers": ["So.", ""], "incorrect_answers": ["No"]},
+        "Barcelona, Spain.\n\nQ: Why?\nA:",
+        {"true": ["So.", "I have no comment."], "false": ["No."]},
+    ),
     ("squad2", ROW, "Question: Who sat?", ["The cat"]),
     ("cmrc2018", ROW, "问题：Who sat?", ["The cat"]),
     (
@@ -348,6 +360,20 @@ CHOICE_ROWS: list[tuple[str, dict[str, Any], str, list[str], list[int]]] = [
         [1],
     ),
     ("lambada", {"text": "one two three"}, "one two", [" three"], []),
+    (
+        "logiqa",
+        {"context": "C. ", "query": "Q?", "options": ["x", "y"], "correct_option": 1},
+        "Context: C.\nQuestion: Q?\nChoices: A. x\nB. y\nAnswer:",
+        [" A", " B"],
+        [1],
+    ),
+    (
+        "eprstmt",
+        {"input": "如果不满意，则生成答案“负面”。\n很好。", "output": "正面", "id": 1},
+        "内容： “很好。”。情绪分类：",
+        ["消极。", "积极。"],
+        [1],
+    ),
     (
         "truthfulqa_mc1",
         {"question": "Why?", "mc1_targets": {"choices": ["So", "No"], "labels": [1, 0]}},

@@ -233,6 +233,15 @@ def test_unknown_label_is_named(tmp_path: Path) -> None:
         task_of("sst2", written(tmp_path, {"sentence": "x", "label": 2}))
 
 
+@pytest.mark.parametrize("key", ["id", "idx"])
+def test_a_repeated_id_is_named_with_both_lines(tmp_path: Path, key: str) -> None:
+    row = {"sentence1": "s", "sentence2": "t", "label": "1", key: 7}
+    path = tmp_path / "rows.json"
+    path.write_text("\n".join(json.dumps(one) for one in (row, {**row, key: 8}, row)))
+    with pytest.raises(DataError, match=rf"line 3: '{key}' is 7, as in .*, line 1\."):
+        task_of("bustm", path)
+
+
 def test_sst2_sentences_keep_their_quotes(tmp_path: Path) -> None:
     path = tmp_path / "dev.tsv"
     path.write_text('sentence\tlabel\n"an unclosed quote\t1\n')

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from harness.reading import place
 from harness_choice.choices import Choice, ChoiceSet
 from harness_files import Row, read_json_lines, read_lines, read_table
-from harness_files.rows import is_json_lines, wrong_type
+from harness_files.rows import is_json_lines, unrepeated, wrong_type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Labelling:
     def __call__(self, path: str) -> Iterator[Choice]:
         """Read a file's choices."""
         labels = list(self.words)
-        for number, row in enumerate(self.rows(path), start=1):
+        for number, row in enumerate(unrepeated(self.rows(path), "id", "idx"), start=1):
             context, label = self.ask(row), self._label(row)
             if label not in labels:
                 wanted = f"one of {', '.join(labels)}"
@@ -81,6 +81,22 @@ def _ag_news_rows(path: str) -> Iterator[Row]:
         return
     for row in read_json_lines(path):
         fields = {"text": row.filled("text"), "class": row.number("label") + 1}
+        yield Row(fields=fields, place=row.place)
+
+
+REVIEWS = "则生成答案“负面”。"
+FEELINGS = {"负面": "Negative", "正面": "Positive"}
+
+
+def _eprstmt_rows(path: str) -> Iterator[Row]:
+    """FewCLUE's rows; or the hub's, whose ``input`` is an instruction and the review after it."""
+    for row in read_json_lines(path):
+        if row.has("sentence") or not row.has("input"):
+            yield row
+            continue
+        _, _, review = row.filled("input").partition(REVIEWS)
+        feeling = row.text("output")
+        fields = {"sentence": review.strip(), "label": FEELINGS.get(feeling, feeling)}
         yield Row(fields=fields, place=row.place)
 
 
@@ -169,6 +185,7 @@ READERS: Mapping[str, tuple[str, Labelling]] = {
             ask=_pattern("内容： “{}”。情绪分类：", "sentence"),
             texts=_filled("sentence"),
             names=("negative", "positive"),
+            rows=_eprstmt_rows,
         ),
     ),
     "ocnli": (

@@ -96,6 +96,18 @@ def _lettered_fields(question: Row, choices: tuple[str, ...], gold: int) -> Mapp
     return {"query": query, "choices": list(letters), "gold": gold}
 
 
+def _logiqa(row: Row) -> Mapping[str, object]:
+    """Choices listed in the query, the first on the line that says so, as the gauntlet has them."""
+    texts = row.texts("options")
+    letters = LETTERS[: len(texts)]
+    listed = "\n".join(f"{one}. {text.strip()}" for one, text in zip(letters, texts, strict=True))
+    query = (
+        f"Context: {row.filled('context').strip()}\n"
+        f"Question: {row.filled('query').strip()}\nChoices: {listed}"
+    )
+    return {"query": query, "choices": list(letters), "gold": row.number("correct_option")}
+
+
 def _siqa(row: Row) -> Mapping[str, object]:
     texts = tuple(row.filled(f"answer{letter}").strip() for letter in "ABC")
     label = str(row.value("label")).strip()
@@ -128,6 +140,7 @@ ARC = Original(column="answerKey", turn=_plain("question", "Question: "))
 COMMONSENSE_QA = Original(column="answerKey", turn=_lettered)
 HELLASWAG = Original(column="endings", turn=_hellaswag)
 COPA = Original(column="premise", turn=_copa)
+LOGIQA = Original(column="correct_option", turn=_logiqa)
 OPENBOOKQA = Original(column="answerKey", turn=_plain("question_stem"))
 PIQA = Original(column="goal", turn=_piqa)
 SIQA = Original(column="answerA", turn=_siqa)

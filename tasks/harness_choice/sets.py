@@ -17,6 +17,7 @@ from harness_choice.originals import (
     COMMONSENSE_QA,
     COPA,
     HELLASWAG,
+    LOGIQA,
     OPENBOOKQA,
     PIQA,
     SIQA,
@@ -182,7 +183,7 @@ SETS: tuple[ChoiceSet, ...] = (
     ChoiceSet(
         name="hellaswag", description="HellaSwag, how a text goes on", read=queries("", HELLASWAG)
     ),
-    ChoiceSet(name="logiqa", description="LogiQA, logic by letter", read=queries(ANSWER)),
+    ChoiceSet(name="logiqa", description="LogiQA, logic by letter", read=queries(ANSWER, LOGIQA)),
     ChoiceSet(
         name="mmlu",
         description="MMLU by letter: a subject's CSV, or rows of all subjects",

@@ -46,10 +46,12 @@ def _files(
     )
 
 
-def _converted(repository: str, columns: str, config: str, asked: str) -> tuple[HubFile, ...]:
-    """Of a data set that is a loading script; its training part gives the examples."""
+def _converted(
+    repository: str, columns: str, config: str, asked: str, revision: str = CONVERTED
+) -> tuple[HubFile, ...]:
+    """Of the hub's own conversion to Parquet; its training part gives the examples."""
     parts = (f"{config}/{asked}", f"{config}/train")
-    return _files(repository, CONVERTED, columns, *parts, name=FIRST)
+    return _files(repository, revision, columns, *parts, name=FIRST)
 
 
 def _subsets(
@@ -77,13 +79,13 @@ def _arc(kind: str) -> tuple[HubFile, ...]:
 
 
 def _clue(name: str, columns: str) -> tuple[HubFile, ...]:
-    return _files("clue/clue", MAIN, columns, f"{name}/validation", f"{name}/train")
+    revision = "9bc980255c2fe8d2a9dda48c2001ace3101ad8f2"
+    return _files("clue/clue", revision, columns, f"{name}/validation", f"{name}/train")
 
 
-def _truthful(columns: str) -> tuple[HubFile, ...]:
+def _truthful(columns: str, part: str = "multiple_choice") -> tuple[HubFile, ...]:
     revision = "741b8276f2d1982aa3d5b832d3ee81ed3b896490"
-    part = "multiple_choice/validation"
-    return _files("truthfulqa/truthful_qa", revision, columns, part)
+    return _files("truthfulqa/truthful_qa", revision, columns, f"{part}/validation")
 
 
 CHOICES: Mapping[str, tuple[HubFile, ...]] = {
@@ -150,6 +152,7 @@ CHOICES: Mapping[str, tuple[HubFile, ...]] = {
         "copa/validation",
         "copa/train",
     ),
+    "eprstmt": _files("suolyer/eprstmt", MAIN, "input output", "test", "train", name="{}.json"),
     "hellaswag": _files(
         "Rowan/hellaswag",
         "218ec52e09a7e7462a5400043bb9a69a41d06b76",
@@ -163,6 +166,13 @@ CHOICES: Mapping[str, tuple[HubFile, ...]] = {
         "text",
         "data/lambada_test",
         name="{}.jsonl",
+    ),
+    "logiqa": _converted(
+        "lucasmccabe/logiqa",
+        "context query options correct_option",
+        "default",
+        "test",
+        "b5e76075f344f0e7b5ced46bfcd70659e6e5f03e",
     ),
     "mmlu": _files(
         "cais/mmlu",
@@ -192,6 +202,7 @@ CHOICES: Mapping[str, tuple[HubFile, ...]] = {
         "context question answerA answerB answerC label",
         "default",
         "validation",
+        "9eb9490eb61bd4ffb5eaedf2ae22e260d8c4019e",
     ),
     "sst2": _files(
         "nyu-mll/glue",
@@ -261,6 +272,7 @@ ANSWERS: Mapping[str, tuple[HubFile, ...]] = {
         "squad_v2/validation",
         "squad_v2/train",
     ),
+    "truthfulqa_gen": _truthful("question correct_answers incorrect_answers", "generation"),
     "triviaqa": _files(
         "mandarjoshi/trivia_qa",
         "0f7faf33a3908546c6fd5b73a660e0f8ff173c2f",
@@ -287,7 +299,11 @@ TEXTS: Mapping[str, tuple[HubFile, ...]] = {
         name="{}.csv",
     ),
     "e2e": _converted(
-        "tuetschek/e2e_nlg", "meaning_representation human_reference", "default", "test"
+        "tuetschek/e2e_nlg",
+        "meaning_representation human_reference",
+        "default",
+        "test",
+        "a1fd8dcb2b81207ecc5b7fd886f78fcee959eebc",
     ),
     "tinyshakespeare": _files(
         "karpathy/tiny_shakespeare", CONVERTED, "text", "default/test", name=FIRST
@@ -324,7 +340,13 @@ PAIRS: Mapping[str, tuple[HubFile, ...]] = {
         name="*{}*",
     ),
     "multi30k": _files(
-        "bentrevett/multi30k", MAIN, "en de", "test", "train", name="{}.jsonl", subset="de-en"
+        "bentrevett/multi30k",
+        "b8b9bf42b209b3de6ad42d0f69e01c50c9e08a78",
+        "en de",
+        "default/test",
+        "default/train",
+        name=FIRST,
+        subset="de-en",
     ),
     "ntrex": _files(
         "mteb/NTREXBitextMining",
@@ -352,13 +374,12 @@ PAIRS: Mapping[str, tuple[HubFile, ...]] = {
 }
 
 ENTITIES: Mapping[str, tuple[HubFile, ...]] = {
-    "cluener": _files(
+    "cluener": _converted(
         "xusenlin/clue-ner",
-        MAIN,
         "text entities",
+        "xusenlin--clue-ner",
         "validation",
-        "train",
-        name="data/{}-*.parquet",
+        "97bdc7d01c07c66515d06643484d2815412f5142",
     ),
     "conll2002": tuple(
         file
@@ -373,7 +394,13 @@ ENTITIES: Mapping[str, tuple[HubFile, ...]] = {
             subset=subset,
         )
     ),
-    "conll2003": _converted("eriktks/conll2003", "tokens ner_tags", "conll2003", "validation"),
+    "conll2003": _converted(
+        "eriktks/conll2003",
+        "tokens ner_tags",
+        "conll2003",
+        "validation",
+        "c9df626a3e85963e66ccb33b972469c01f10335e",
+    ),
     "wikiann": _subsets(
         "unimelb-nlp/wikiann", MAIN, "tokens ner_tags", "en de fr zh", "test", "train"
     ),

@@ -38,6 +38,7 @@ __all__ = [
     "read_json",
     "read_json_lines",
     "read_table",
+    "unrepeated",
     "wrong_type",
 ]
 
@@ -107,6 +108,26 @@ def _check_columns(path: str, names: Sequence[str], wanted: Sequence[str]) -> No
             f"'{path}' has no column '{missing[0]}'; its first line holds: "
             f"{shown(', '.join(names), 160)}.\nName a file with the columns {', '.join(wanted)}."
         )
+
+
+def unrepeated(rows: Iterable[Row], *keys: str) -> Iterator[Row]:
+    """The rows, whose values of the first of ``keys`` that each has must differ.
+
+    Raises DataError with both places for one that was there before. Rows without any are let pass,
+    since not every copy of a data set numbers its rows.
+    """
+    seen: dict[str, str] = {}
+    for row in rows:
+        key = next((key for key in keys if row.has(key)), None)
+        if key is not None:
+            value = json.dumps(row.fields[key], sort_keys=True, default=str)
+            if value in seen:
+                raise DataError(
+                    f"{row.place}: '{key}' is {shown(row.fields[key])}, as in {seen[value]}.\n"
+                    "Ids must be unique: remove or rename one of them."
+                )
+            seen[value] = row.place
+        yield row
 
 
 def check_ids(path: str, ids: Iterable[str]) -> None:
