@@ -5,7 +5,7 @@
     RUN/manifest.json               what was asked, by which versions, on what, how it ended
     RUN/cells/MODEL--TASK.json      one CellRecord
     RUN/samples/MODEL--TASK.jsonl   one SampleRecord a line
-    RUN/index/MODEL--TASK.npz       the samples' statistics again, for speed; may be deleted
+    RUN/index/MODEL--TASK.stats     the samples' statistics again, for speed; may be deleted
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class RunDirectory:
 
     def index_path(self, record: CellRecord) -> Path:
         """Where a cell's statistics lie once more."""
-        return self.path / "index" / f"{_slug(record.model.name)}--{_slug(record.task)}.npz"
+        return self.path / "index" / f"{_slug(record.model.name)}--{_slug(record.task)}.stats"
 
     def _write(self, path: Path, lines: Iterable[str]) -> list[int]:
         """To a temporary file, synced, then renamed: a reader sees the old or the new, whole.

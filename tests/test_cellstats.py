@@ -69,11 +69,19 @@ def test_an_index_gives_back_what_it_was_made_of(
             **({"all": (range(len(rows)), [[row[3], 1.0] for row in rows])} if rows else {}),
         },
     )
-    path = tmp_path_factory.mktemp("index") / "cell.npz"
+    path = tmp_path_factory.mktemp("index") / "cell.stats"
     save_index(path, stats, [5, 7])
     again = load_index(path, [5, 7])
     assert again is not None and same(stats, again)
     assert load_index(path, [5, 8]) is None
+    content = path.read_bytes()
+    for at in (0, len(content) // 3, len(content) // 2, -5, -1):
+        path.write_bytes(
+            bytes(byte ^ (16 * (i == at % len(content))) for i, byte in enumerate(content))
+        )
+        assert load_index(path, [5, 7]) is None, "a changed byte is seen"
+    path.write_bytes(content[:-9])
+    assert load_index(path, [5, 7]) is None, "and so is a cut"
 
 
 def made(path: Path) -> tuple[RunDirectory, CellRecord]:

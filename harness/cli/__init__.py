@@ -41,6 +41,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": ("harness.cli.export", "Write a run in the formats of others."),
     "plugin": ("harness.cli.plugin", "Write a plugin package, or check one."),
 }
+TABLES = frozenset(
+    {"show", "compare", "baseline", "check", "fit", "predict", "leaderboard", "report", "plot"}
+)
+"""Commands whose work is many small matrix products."""
+
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 BUG = 70
 INTERRUPTED = 130
 
@@ -56,6 +62,8 @@ class Commands(click.Group):
         """The command itself, or None."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in TABLES:
+            _one_thread()
         name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
         command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), name)
         return command
@@ -75,6 +83,13 @@ class Commands(click.Group):
         """The list of commands, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _one_thread() -> None:
+    """Before numpy is there: threads that wait for one another over products of a few hundred
+    columns cost several times what they save. What the user has set stands."""
+    for name in BLAS_THREADS:
+        os.environ.setdefault(name, "1")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

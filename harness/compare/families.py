@@ -129,11 +129,11 @@ def compare_families(
 
 
 def _too_few(found: CurveDifference, settings: Settings) -> bool:
-    """Whether a p-value is at its lowest, while Holm's correction asks for a lower one."""
+    """Whether a p-value is near its lowest, while Holm's correction asks for a lower one."""
     shifts = [shift for shift in (found.exponent, found.level) if shift is not None]
     lowest = min((min(s.p, s.p_below, s.p_above) for s in shifts), default=1.0)
     draws = settings.curve_resampler.draws
-    return settings.fine_resampler.draws > draws and lowest * (draws + 1) <= 10
+    return settings.fine_resampler.draws > draws and lowest * (draws + 1) <= 4
 
 
 def _metrics(a: FamilyCells, b: FamilyCells, names: Sequence[str]) -> Iterator[Metric]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError, suggestion
-from harness.laws.draws import Draws, Quantity, draw
+from harness.laws.draws import Draws, Quantity, draw, scatter_of_floor
 from harness.laws.power import MAX_ALPHA, Rows, fit_power, fit_power_floor
 from harness.laws.records import Estimate, Fit, Prediction, Resampling, unidentified
 from harness.laws.scale import ErrorScale, error_scale
@@ -72,36 +72,68 @@ def fit_series(series: Series, *, law: str | None = None, seed: int = 0) -> Fit:
     Raises:
         UsageError: ``law`` is not one for a series.
     """
+    found = _judged(series, law, seed)
+    if found.reason is not None or found.draws is None or found.scale is None:
+        return unidentified(
+            law=found.law,
+            formula=found.formula,
+            names=_names(found.law),
+            n=len(found.points.sizes),
+            loss="log-mse",
+            note=found.reason or "",
+        )
+    return _fit(found, found.draws, found.scale)
+
+
+def law_told(series: Series, *, seed: int = 0) -> tuple[str, str | None]:
+    """The law that :func:`fit_series` fits, and why its exponent cannot be told, or ``None``.
+
+    Costs no forecasts and no intervals of what is not asked.
+    """
+    found = _judged(series, None, seed)
+    return found.law, found.reason
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Judged:
+    """A law chosen for a series, with the draws behind it; ``reason``: why there is no fit."""
+
+    law: str
+    points: Points
+    scale: ErrorScale | None
+    draws: Draws | None = None
+    judgement: Judgement | None = None
+    reason: str | None = None
+
+    @property
+    def formula(self) -> str:
+        """The law as a line to read."""
+        words = "S" if self.scale is None else self.scale.words
+        return SERIES_LAWS[self.law].format(error=words)
+
+
+def _judged(series: Series, law: str | None, seed: int) -> _Judged:
     scale = error_scale(series.metric)
     name = _law_name(series.metric, law)
-    formula = SERIES_LAWS[name].format(error="S" if scale is None else scale.words)
     points = _points(series, scale)
     reason = refuse(points, series.metric)
-    if reason is not None or scale is None:
-        return unidentified(
-            law=name,
-            formula=formula,
-            names=_names(name),
-            n=len(points.sizes),
-            loss="log-mse",
-            note=reason or f"{series.metric.name} has no known perfect score to measure from.",
-        )
+    if scale is None:
+        reason = reason or f"{series.metric.name} has no known perfect score to measure from."
+    if reason is not None:
+        return _Judged(law=name, points=points, scale=scale, reason=reason)
     name = _affordable(name, points)
     draws = draw(points, floor=name.endswith("floor"), seed=seed)
     if law is None and name == "error-power":
         name, draws = _with_floor_if_told(name, draws, points, seed)
-    formula = SERIES_LAWS[name].format(error=scale.words)
     judgement = judge(points, draws, series.metric)
-    if judgement.verdict == "not-identifiable":
-        return unidentified(
-            law=name,
-            formula=formula,
-            names=_names(name),
-            n=len(points.sizes),
-            loss="log-mse",
-            note=judgement.note,
-        )
-    return _fit(name, formula, points, draws, judgement, scale)
+    return _Judged(
+        law=name,
+        points=points,
+        scale=scale,
+        draws=draws,
+        judgement=judgement,
+        reason=judgement.note if judgement.verdict == "not-identifiable" else None,
+    )
 
 
 def _law_name(metric: Metric, law: str | None) -> str:
@@ -151,7 +183,7 @@ def _with_floor_if_told(name: str, draws: Draws, points: Points, seed: int) -> t
     """A floor under the error, where every interval of it excludes zero."""
     if points.distinct < 5:
         return name, draws
-    if not _floor_helps(points):
+    if not _floor_helps(points) or not (scatter_of_floor(points, seed=seed).lo or 0.0) > 0.0:
         return name, draws
     floored = draw(points, floor=True, seed=seed)
     interval = floored.interval(lambda rows: rows.floor)
@@ -169,10 +201,9 @@ def _floor_helps(points: Points) -> bool:
     return bool(floored.floor[0] > 0 and floored.sse[0] < 0.65 * plain.sse[0])
 
 
-def _fit(
-    name: str, formula: str, points: Points, draws: Draws, judgement: Judgement, scale: ErrorScale
-) -> Fit:
-    center = points.center
+def _fit(found: _Judged, draws: Draws, scale: ErrorScale) -> Fit:
+    points, center, judgement = found.points, found.points.center, found.judgement
+    assert judgement is not None
 
     def constant(rows: Rows) -> Array:
         value: Array = np.exp(rows.log_a + rows.alpha * center)
@@ -180,7 +211,7 @@ def _fit(
 
     alpha = _estimate(draws, lambda rows: rows.alpha, upper=MAX_ALPHA)
     estimates = {"A": _estimate(draws, constant)}
-    if name.endswith("floor"):
+    if found.law.endswith("floor"):
         estimates["E"] = _estimate(draws, lambda rows: rows.floor)
     estimates |= {"alpha": alpha, "exponent": alpha}
 
@@ -189,8 +220,8 @@ def _fit(
 
     largest = float(points.sizes.max())
     return Fit(
-        law=name,
-        formula=formula,
+        law=found.law,
+        formula=found.formula,
         estimates=estimates,
         n=len(points.sizes),
         r2=draws.r2,

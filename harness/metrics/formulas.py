@@ -134,6 +134,12 @@ def _bleu(sums: Array, *, smooth: str, smooth_value: float, effective: bool) -> 
         _require(sums, 10, "bleu", "hypothesis and reference length, 4 matches, 4 totals")
     hypothesis, reference = sums[..., 0], sums[..., 1]
     matches, totals = sums[..., 2 : 2 + order], sums[..., 2 + order :]
+    if smooth != "add-k" and sums.size and sums.min() > 0:
+        # Nothing to smooth and no order to leave out, as in nearly every resample.
+        mean_log = np.log(matches / totals).sum(-1) / order
+        penalty = np.exp(np.minimum(1.0 - reference / hypothesis, 0.0))
+        value: Array = np.minimum(100.0 * penalty * np.exp(mean_log), 100.0)
+        return value
     anything = (matches > 0).any(axis=-1)
     if smooth == "add-k":
         added = np.array([0.0] + [smooth_value] * (order - 1))

@@ -16,9 +16,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.laws import Fit, Series, fit_series
+from harness.laws import Series
 from harness.laws.power import Rows, fit_power, fit_power_floor
 from harness.laws.scale import ErrorScale, error_scale
+from harness.laws.series import law_told
 from harness.types import Metric
 
 Array = NDArray[np.float64]
@@ -120,12 +121,13 @@ class _Scatter:
 
 def compare_curves(a: Series, b: Series, *, seed: int = 0) -> CurveDifference:
     """Compare two families on one metric; their replicates must share the draws of items."""
-    fit_a, fit_b = fit_series(a, seed=seed), fit_series(b, seed=seed)
-    note = _unidentified(fit_a, fit_b)
-    floor = fit_a.law.endswith("floor") and fit_b.law.endswith("floor")
+    told = law_told(a, seed=seed), law_told(b, seed=seed)
+    (law_a, _), (law_b, _) = told
+    note = _unidentified(*(reason for _, reason in told))
+    floor = law_a.endswith("floor") and law_b.endswith("floor")
     found = CurveDifference(
         metric=a.metric,
-        law=fit_a.law,
+        law=law_a,
         floor=floor,
         exponent=None,
         level=None,
@@ -136,9 +138,9 @@ def compare_curves(a: Series, b: Series, *, seed: int = 0) -> CurveDifference:
         return found
     found = replace(
         found,
-        law=(fit_a if fit_a.law.endswith("floor") == floor else fit_b).law,
+        law=law_a if law_a.endswith("floor") == floor else law_b,
         size=float(np.exp(_common_center(a, b))),
-        note=_mixed(fit_a, fit_b),
+        note=_mixed(law_a, law_b),
     )
     return redrawn(found, a, b, seed=seed)
 
@@ -161,16 +163,16 @@ def redrawn(
     return replace(found, exponent=exponent, level=level)
 
 
-def _unidentified(fit_a: Fit, fit_b: Fit) -> str:
+def _unidentified(*reasons: str | None) -> str:
     return " ".join(
-        f"The {which} curve has no exponent: {fit.note}"
-        for which, fit in (("first", fit_a), ("second", fit_b))
-        if fit.verdict == "not-identifiable"
+        f"The {which} curve has no exponent: {reason}"
+        for which, reason in zip(("first", "second"), reasons, strict=True)
+        if reason is not None
     )
 
 
-def _mixed(fit_a: Fit, fit_b: Fit) -> str:
-    if fit_a.law.endswith("floor") == fit_b.law.endswith("floor"):
+def _mixed(law_a: str, law_b: str) -> str:
+    if law_a.endswith("floor") == law_b.endswith("floor"):
         return ""
     return "Only one of the curves tells a floor; both are compared without one."
 

@@ -47,10 +47,12 @@ Name: TypeAlias = Literal["mcnemar", "permutation", "randomization", "bootstrap"
 TESTS: tuple[str, ...] = ("auto", "bootstrap", "randomization", "mcnemar", "permutation")
 DRAWS = 10_000
 
-_FEW = 10
-
-_STOPS: tuple[tuple[int, int], ...] = ((2000, 200), (DRAWS, _FEW))
+_STOPS: tuple[tuple[int, int], ...] = ((2000, 200), (DRAWS, 10))
 """After so many draws, no more are made where at least so many of them were as extreme."""
+
+_TILT_AFTER, _FEW = 2000, 40
+"""Where many tests are made, so many even swaps tell p-values down to 0.02; draws towards the
+tail, of which as many follow where fewer than 40 were as extreme, tell smaller ones better."""
 
 _EXACT_UNITS = 13
 _MOST_DRAWS = 200_000
@@ -101,7 +103,7 @@ def significance(
     """Test the difference; ``spread`` is used by the bootstrap alone.
 
     ``draws`` is how many draws a p-value must be worth (:func:`affordable_draws`). Beyond 10,000,
-    where fewer than 10 of these were as extreme, 2000 are drawn towards the tail.
+    2000 are drawn, and 2000 towards the tail where fewer than 40 of these were as extreme.
     """
     if test == "mcnemar":
         return _mcnemar(pairs)
@@ -191,7 +193,7 @@ def _swapped(
             test=test, p=tally.extreme / count, p_worse=tally.worse / count, draws=0
         )
     tilt = wanted > DRAWS and statistic.tiltable
-    most = DRAWS if tilt else min(wanted, _MOST_DRAWS)
+    most = _TILT_AFTER if tilt else min(wanted, _MOST_DRAWS)
     ends = *(draws for draws, _ in _STOPS if draws < most), most
     for swaps in even(statistic.units, ends, seed):
         tally.add(statistic.after(swaps))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ Coins = NDArray[Any]
 
 TILTED_DRAWS = 2000
 _CHUNK = 1 << 20
+_PARTS = 1 << 16
 _STEP = 1e-4
 """Relative step of the numerical gradient."""
 
@@ -105,10 +107,21 @@ def even(units: int, ends: tuple[int, ...], seed: int) -> Iterator[Coins]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tilt:
-    """Swaps that favour one of the systems: unit i with odds exp(±2·tᵢ), t = ``strength`` (u,)."""
+    """Swaps that favour one of the systems: unit i with odds exp(±2·tᵢ), t = ``strength`` (u,).
 
-    strength: Array
+    Unit i is swapped ``chance`` (u,) times in 2¹⁶, or as often not swapped, so that two bytes of
+    chance decide.
+    """
+
+    chance: NDArray[np.uint16]
     seed: int
+
+    @cached_property
+    def strength(self) -> Array:
+        """t, of the chances as they are."""
+        chance = self.chance.astype(np.float64)
+        half: Array = np.log((_PARTS - chance) / chance) / 2
+        return half
 
     @property
     def weight_of_measured(self) -> float:
@@ -118,12 +131,13 @@ class Tilt:
     def draws(self) -> Iterator[tuple[Coins, Array]]:
         """Rows of swaps (r, u) with their weights (r,), :data:`TILTED_DRAWS` in all."""
         generator = np.random.default_rng([self.seed, 19])
-        odds = np.exp(-np.logaddexp(0.0, 2 * self.strength))
-        step = max(1, _CHUNK // odds.size)
+        units = self.chance.size
+        step = max(1, _CHUNK // units)
         for start in range(0, TILTED_DRAWS, step):
             rows = min(step, TILTED_DRAWS - start)
             first = generator.random(rows) < 0.5
-            swaps = (generator.random((rows, odds.size)) < odds) ^ first[:, None]
+            drawn = generator.integers(0, _PARTS, size=(rows, units), dtype=np.uint16)
+            swaps = (drawn < self.chance) ^ first[:, None]
             yield swaps, self._weights(self.strength.sum() - 2 * (swaps @ self.strength))
 
     def _weights(self, pull: Array) -> Array:
@@ -137,7 +151,9 @@ def tilted(statistic: Statistic, *, level: float, seed: int) -> Tilt:
     from scipy.special import ndtri
 
     unit = statistic.influence / np.sqrt((statistic.influence**2).sum())
-    return Tilt(strength=-float(ndtri(level / 2)) * unit, seed=seed)
+    odds = np.exp(-np.logaddexp(0.0, -2 * float(ndtri(level / 2)) * unit))
+    chance = np.clip(np.rint(odds * _PARTS), 1, _PARTS - 1).astype(np.uint16)
+    return Tilt(chance=chance, seed=seed)
 
 
 def _log_cosh(x: Array) -> Array:
