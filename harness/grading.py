@@ -15,6 +15,7 @@ from harness.errors import DataError, HarnessError, PluginError
 from harness.plugins import PluginInfo
 from harness.types import (
     Counts,
+    Generate,
     Metric,
     Request,
     RequestKind,
@@ -63,6 +64,11 @@ def draw_samples(subject: Subject, limit: int | None) -> tuple[Sample, ...]:
 def requests_of(samples: Sequence[Sample]) -> list[Request]:
     """Every request, sample by sample."""
     return [request for sample in samples for request in sample.requests]
+
+
+def is_drawn(request: Request) -> bool:
+    """Whether the answer is drawn, not the most probable one."""
+    return isinstance(request, Generate) and request.temperature > 0
 
 
 def fingerprint(task: Task, samples: Sequence[Sample]) -> str:

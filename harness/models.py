@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from harness.codec import flaw
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.plan import PlannedModel, named
-from harness.types import Costly, ModelInfo, Preparing, Request, RequestKind, Response, Usage
+from harness.types import (
+    Costly,
+    Drawing,
+    ModelInfo,
+    Preparing,
+    Request,
+    RequestKind,
+    Response,
+    Usage,
+)
 
 
 class NamedModel:
@@ -45,6 +54,16 @@ class NamedModel:
         if isinstance(self._model, Preparing):
             model = self._model
             self._guarded("prepare", lambda: model.prepare(kinds))
+
+    def check_drawing(self, task: str) -> None:
+        """Raise UsageError unless the model can draw the answers that ``task`` asks for."""
+        if not isinstance(self._model, Drawing):
+            raise UsageError(
+                f"Model '{self.planned.text}' gives its most probable answer alone, and task "
+                f"'{task}' asks for answers drawn at a temperature.\n"
+                "Leave the model out, or ask the task for one answer at temperature 0."
+            )
+        self._guarded("check_drawing", self._model.check_drawing)
 
     @property
     def costs(self) -> bool:

@@ -62,7 +62,8 @@ def _request(request: Request) -> Iterator[str]:
     match request:
         case Generate():
             stop = f", stop at {_quoted(request.stop)}" if request.stop else ""
-            yield f"generate, at most {request.max_tokens} tokens{stop}; the prompt:"
+            how = f"at most {request.max_tokens} tokens{stop}{_drawn(request)}"
+            yield f"generate, {how}; the prompt:"
             yield from _text(request.prompt)
         case Loglikelihood():
             yield "loglikelihood; the context:" if request.context else "loglikelihood of a text:"
@@ -80,6 +81,17 @@ def _request(request: Request) -> Iterator[str]:
             for text in request.texts[1:]:
                 yield "the text beside it:"
                 yield from _text(text)
+
+
+def _drawn(request: Generate) -> str:
+    """How the answer is drawn; nothing where it is the most probable one."""
+    if not request.temperature:
+        return ""
+    nucleus = f" of the top {request.top_p:g}" if request.top_p < 1 else ""
+    return (
+        f", drawn at temperature {request.temperature:g}{nucleus} (seed {request.seed}, attempt "
+        f"{request.attempt + 1})"
+    )
 
 
 def _tokens(request: Request, sends: Sends | None) -> Iterator[str]:

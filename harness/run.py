@@ -22,6 +22,7 @@ from harness.grading import (
     draw_samples,
     fingerprint,
     grade,
+    is_drawn,
     requests_of,
     score,
     signature_suffix,
@@ -109,6 +110,7 @@ def execute(made: Plan, place: Workplace) -> Outcome:
         for cell in made.cells
     }
     _require_one(made, models, materials)
+    _require_drawing(made, models, materials)
     purse = Purse(place.max_cost)
     if place.max_cost is not None and not any(
         isinstance(model, NamedModel) and model.costs for model in models.values()
@@ -152,6 +154,20 @@ def _require_one(
             return
         errors.append(error)
     raise errors[0]
+
+
+def _require_drawing(
+    made: Plan,
+    models: Mapping[str, NamedModel | HarnessError],
+    materials: Mapping[tuple[str, frozenset[RequestKind]], _Material | HarnessError],
+) -> None:
+    """Raise UsageError for a model that cannot draw the answers that one of its tasks asks for."""
+    for cell in made.cells:
+        model, material = models[cell.model.text], materials[_key(cell)]
+        if isinstance(model, HarnessError) or isinstance(material, HarnessError):
+            continue
+        if any(is_drawn(request) for request in requests_of(material.samples)):
+            model.check_drawing(cell.task.text)
 
 
 def _errands(

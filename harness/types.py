@@ -44,10 +44,16 @@ def _nothing() -> Mapping[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Generate:
-    """Continue ``prompt`` greedily, at most ``max_tokens`` tokens, up to the first stop string.
+    """Continue ``prompt``, at most ``max_tokens`` tokens, up to the first stop string.
 
     The stop string itself is not part of the answer; an end-of-text token ends it too. A prompt
     longer than the model's context loses the part that ``cut`` names.
+
+    ``temperature`` 0 takes the most probable token each time. Above 0 each token is drawn from the
+    model's probabilities to the power of 1 / temperature, of those that make up ``top_p`` of them
+    (nucleus sampling; Holtzman et al. 2020). What is drawn depends on the request alone: the same
+    again at each asking, another for another ``seed`` or ``attempt``, the number of the answer
+    among several to one prompt. Only a model that is :class:`Drawing` is asked such requests.
     """
 
     kind: ClassVar[RequestKind] = "generate"
@@ -55,6 +61,10 @@ class Generate:
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
     cut: Cut = field(default="start", metadata=UNSAID)
+    temperature: float = field(default=0.0, metadata=UNSAID)
+    top_p: float = field(default=1.0, metadata=UNSAID)
+    seed: int = field(default=0, metadata=UNSAID)
+    attempt: int = field(default=0, metadata=UNSAID)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +233,19 @@ class Preparing(Protocol):
         Called before the first cell, only where answers are missing. Raises UsageError where the
         model can never answer such requests (then nothing is run), another HarnessError where it
         cannot be asked now (then its own cells fail).
+        """
+        ...
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """What a model may have besides: answers that are drawn, where a request's temperature is
+    above 0."""
+
+    def check_drawing(self) -> None:
+        """Raise UsageError where the model's settings keep it from drawing as it is asked to.
+
+        Called before a run that asks for drawn answers; then nothing is run.
         """
         ...
 

@@ -12,16 +12,18 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.cli import invoke
+from harness.codec import to_json
 from harness.errors import DataError, UsageError
 from harness.plugins import PluginInfo, Registered, Registry
 from harness.testing import check_task
-from harness.types import Response, TaskSettings
+from harness.types import Generate, ModelInfo, ModelSpec, Request, Response, TaskSettings
 from harness_code import OPTIONS, harness_tasks
 from harness_code.sandbox import Limits, Outcome, run_program
 from harness_code.task import CodeTask, build
@@ -294,13 +296,98 @@ def test_a_malformed_problem_is_named(
 
 
 def test_pass_at_10_needs_ten_attempts(tmp_path: Path) -> None:
-    made = task(problems(tmp_path), attempts="10")
-    assert [metric.name for metric in made.metrics] == ["pass@1", "pass@10"]
+    made = task(problems(tmp_path), attempts="10", k="5")
+    assert [metric.name for metric in made.metrics] == ["pass@1", "pass@5", "pass@10"]
     (sample,) = made.samples()
     right, wrong = Response(text="    return 1"), Response(text="    return 2")
     stats = made.grade(sample, [right, *[wrong] * 9])
     assert stats["pass@1"][0] == pytest.approx(10.0)
+    assert stats["pass@5"][0] == pytest.approx(50.0)
     assert stats["pass@10"][0] == 100.0
+
+
+def test_several_answers_are_drawn_each_by_a_request_of_its_own(tmp_path: Path) -> None:
+    (sample,) = task(problems(tmp_path), attempts="10").samples()
+    assert len(set(sample.requests)) == 10
+    asked = [request for request in sample.requests if isinstance(request, Generate)]
+    assert {(one.temperature, one.top_p, one.seed) for one in asked} == {(0.8, 0.95, 0)}
+    (one,) = task(problems(tmp_path)).samples()
+    # stored answers are found by what a request says: a greedy one says nothing of drawing
+    assert to_json(one.requests[0]).keys() == {"kind", "prompt", "max_tokens", "stop"}
+    (cool,) = task(problems(tmp_path), temperature="0.2", top_p="1").samples()
+    assert cool.requests == (replace(asked[0], temperature=0.2, top_p=1.0),)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"attempts": "3", "temperature": "0"}, "the same answer at each of 3 attempts"),
+        ({"attempts": "1001"}, "attempts=1001 is not possible"),
+        ({"temperature": "-1"}, "temperature=-1 is not possible"),
+        ({"temperature": "nan"}, "temperature=nan is not possible"),
+        ({"temperature": "hot"}, "temperature=hot is not possible"),
+        ({"attempts": "2", "top_p": "0"}, "top_p=0 leaves nothing"),
+        ({"attempts": "2", "top_p": "1.5"}, "top_p=1.5 is not possible"),
+        ({"top_p": "0.9"}, "top_p=0.9 needs a temperature"),
+        ({"k": "2"}, "pass@2 needs at least 2 attempts at each problem, and attempts=1"),
+    ],
+)
+def test_attempts_that_cannot_be_are_refused(
+    tmp_path: Path, options: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        task(problems(tmp_path), **options)
+
+
+class Fixed:
+    """Answers ``1`` or ``2`` by the attempt's number; a model that draws."""
+
+    info = ModelInfo(name="fixed", family="fixed", identity="fixed-1")
+
+    def check_drawing(self) -> None:
+        pass
+
+    def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        for index, request in enumerate(requests):
+            assert isinstance(request, Generate)
+            yield index, Response(text=f"    return {1 + min(request.attempt, 1)}\n")
+
+
+class Greedy(Fixed):
+    """The same, and says nothing of drawing."""
+
+    check_drawing = None  # type: ignore[assignment]
+
+
+def test_a_run_draws_its_attempts_and_gives_pass_at_k(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = PluginInfo(name="code", target="", distribution="harness", version="0")
+    models = {
+        name: Registered(
+            spec=ModelSpec(
+                name=name,
+                build=lambda settings, made=made: made(),  # type: ignore[misc]
+                kinds=frozenset({"generate"}),
+                family="fixed",
+            ),
+            plugin=plugin,
+        )
+        for name, made in (("fixed", Fixed), ("greedy", Greedy))
+    }
+    (spec,) = harness_tasks()
+    tasks = {spec.name: Registered(spec=spec, plugin=plugin)}
+    registry = Registry(plugins=(plugin,), models=models, tasks=tasks, clashes={})
+    monkeypatch.setattr("harness.cli.run.load_registry", lambda: registry)
+    monkeypatch.chdir(tmp_path)
+    name = f"humaneval:{problems(tmp_path)},attempts=4,k=2,timeout=20"
+    command = ["run", "-t", name, "--allow-code-execution", "--json"]
+    assert invoke([*command, "-m", "fixed"]) == 0
+    scores = {s["metric"]: s["value"] for s in json.loads(capsys.readouterr().out)["scores"]}
+    assert scores == {"pass@1": pytest.approx(25.0), "pass@2": pytest.approx(50.0)}
+    assert invoke([*command, "-m", "fixed,greedy"]) == 2
+    said = capsys.readouterr().err
+    assert "Model 'greedy' gives its most probable answer alone" in said
 
 
 def test_the_solutions_of_humaneval_pass(shared: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,22 @@ def test_answers_are_cut_at_any_stop_string_whatever_the_server_does() -> None:
         assert len(server.bodies[0]["stop"]) == 4
         (whole,) = ask(model(server), [Generate(prompt="x")])
         assert whole.truncated
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "completions"])
+def test_a_drawn_answer_is_asked_with_its_temperature_and_a_seed_of_its_own(endpoint: str) -> None:
+    drawn = Generate(prompt="x", temperature=0.8, top_p=0.95)
+    requests = [replace(drawn, attempt=n, seed=seed) for n in range(3) for seed in (0, 1)]
+    with ApiServer() as server:
+        asked = model(server, endpoint=endpoint, temperature="0.3")
+        ask(asked, [*requests, Generate(prompt="x")])
+        seeds = {body.get("seed") for body in server.bodies}
+        assert len(seeds) == 7 and all(0 <= s < 1 << 31 for s in seeds - {None})
+        settings = Counter((b["temperature"], b.get("top_p")) for b in server.bodies)
+        assert settings == {(0.8, 0.95): 6, (0.3, None): 1}
+        asked.check_drawing()
+        with pytest.raises(UsageError, match="is sent no temperature"):
+            model(server, temperature="none").check_drawing()
 
 
 def test_the_limit_on_tokens_takes_the_name_that_the_server_wants() -> None:

@@ -230,6 +230,48 @@ def test_broken_model_fails_the_check_named_for_it(
     assert words in model_failures(model)[check]
 
 
+class Drawn(Sound):
+    """Draws a letter by the request alone."""
+
+    def check_drawing(self) -> None:
+        pass
+
+    def answer(self, request: Request) -> Response:
+        if isinstance(request, Generate) and request.temperature:
+            draw = random.Random(f"{request.prompt} {request.seed} {request.attempt}")
+            return Response(text=draw.choice("abcdefghij"))
+        return super().answer(request)
+
+
+class Undrawn(Sound):
+    def check_drawing(self) -> None:
+        pass
+
+
+class Restarting(Drawn):
+    """Draws by what it was asked before."""
+
+    turns = 0
+
+    def answer(self, request: Request) -> Response:
+        self.turns += 1
+        changed = replace(request, seed=self.turns) if isinstance(request, Generate) else request
+        return super().answer(changed)
+
+
+def drawing(model: Callable[[], object]) -> CheckResult:
+    spec = ModelSpec(name="sound", build=lambda settings: model(), kinds=ALL)  # type: ignore[arg-type, return-value]
+    results = check_model("sound", toys.registry([spec], []))
+    return next(one for one in results if one.check.startswith("drawn answers"))
+
+
+def test_drawing_is_checked_of_models_that_draw() -> None:
+    assert drawing(Drawn).status == "passed"
+    assert drawing(Sound).status == "passed", "it is never asked to draw"
+    assert "the same answer to 6 drawn requests" in drawing(Undrawn).reason
+    assert "answers differently when asked again" in drawing(Restarting).reason
+
+
 @dataclass
 class Words:
     """Say the word; a task whose every promise can be broken by a subclass."""
@@ -379,6 +421,10 @@ def number_id(sample: Sample) -> Sample:
     return replace(sample, id=1)  # type: ignore[arg-type]
 
 
+def too_cold(sample: Sample) -> Sample:
+    return replace(sample, requests=(Generate(prompt="p", temperature=-1.0),))
+
+
 def no_tokens(sample: Sample) -> Sample:
     return replace(sample, requests=(Generate(prompt="p", max_tokens=0),))
 
@@ -424,6 +470,7 @@ def test_sound_task_passes() -> None:
         (Bare, "sample ids are unique", "yielded str, not Sample"),
         (lambda: Changing(number_id), "sample ids are unique", "the sample id 1; it must be text"),
         (lambda: Changing(no_tokens), "requests are of the declared kinds", "asks for no tokens"),
+        (lambda: Changing(too_cold), "requests are of the declared kinds", "the temperature -1"),
         (NoMetrics, "metrics are sound", "has no metrics"),
         (lambda: Changing(same_id), "sample ids are unique", "two samples with the id 'one'"),
         (lambda: Changing(pair), "samples are json safe", "its reference was"),

@@ -11,6 +11,7 @@ from harness.plan import PlannedModel
 from harness.testing.results import CheckFailed, round_trip
 from harness.types import (
     Classify,
+    Drawing,
     Generate,
     Loglikelihood,
     Model,
@@ -27,6 +28,12 @@ PAIRS = (("", "Once upon a time"), ("Once upon", " a time"), ("1 + 1 =", " 2"), 
 SENTENCES = (("Ada", "Lovelace", "went", "to", "Paris", "."), ("x",), ("東京", "…", "a b"))
 TEXTS = (("A film that never ends.",), ("x",), ("Ada sleeps.", "Ada is awake."), ("東京…",))
 LABELS = (("no", "LABEL_0"), ("yes", "LABEL_1"))
+DRAWN = tuple(
+    Generate(prompt=prompt, max_tokens=8, temperature=1.5, attempt=attempt, seed=seed)
+    for prompt in PROMPTS[:2]
+    for attempt, seed in ((0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (1, 1))
+)
+"""Enough that a model which draws gives two different answers to one prompt."""
 TOLERANCE = 1e-3
 """How far apart two log-probabilities of the same text may be, in nats (float32, any batch)."""
 
@@ -194,18 +201,44 @@ def check_answers_have_their_fields(subject: ModelSubject) -> None:
 
 def check_same_answers_when_asked_again(subject: ModelSubject) -> None:
     """Deterministic: the harness stores answers and compares runs by them."""
-    _same(subject, subject.ask(subject.requests), "when asked again")
+    _same_answers(subject, subject.ask(subject.requests), "when asked again")
 
 
 def check_same_answers_in_reversed_order(subject: ModelSubject) -> None:
     """An answer does not depend on what came before."""
-    _same(subject, subject.ask(subject.requests[::-1])[::-1], "in reversed order")
+    _same_answers(subject, subject.ask(subject.requests[::-1])[::-1], "in reversed order")
 
 
 def check_same_answers_one_by_one(subject: ModelSubject) -> None:
     """An answer does not depend on what it is batched with."""
     single = tuple(subject.ask([request])[0] for request in subject.requests)
-    _same(subject, single, "when asked one by one")
+    _same_answers(subject, single, "when asked one by one")
+
+
+def check_drawn_answers_depend_on_their_request_alone(subject: ModelSubject) -> None:
+    """With a temperature above 0: other answers for other attempts and seeds, the same again for
+    the same request, in any order and alone. A model without ``check_drawing`` is not asked."""
+    if not isinstance(subject.model, Drawing):
+        return
+    first = subject.ask(DRAWN)
+    for request, answer in zip(DRAWN, first, strict=True):
+        problem = f"Response.error: {answer.error}" if answer.error else _problem(request, answer)
+        if problem:
+            raise CheckFailed(f"{subject.label} answered {request!r:.120} wrongly.\n{problem}.")
+    for prompt in dict.fromkeys(request.prompt for request in DRAWN):
+        texts = [a.text for r, a in zip(DRAWN, first, strict=True) if r.prompt == prompt]
+        if len(set(texts)) == 1:
+            raise CheckFailed(
+                f"{subject.label} gave the same answer to {len(texts)} drawn requests: "
+                f"{texts[0]!r:.60}.\nDraw by temperature, seed and attempt, or leave out "
+                "check_drawing: then the model is not asked for drawn answers."
+            )
+    for how, again in (
+        ("when asked again", subject.ask(DRAWN)),
+        ("in reversed order", subject.ask(DRAWN[::-1])[::-1]),
+        ("when asked one by one", tuple(subject.ask([request])[0] for request in DRAWN)),
+    ):
+        _same(subject, DRAWN, first, again, how)
 
 
 CHECKS: tuple[Callable[[ModelSubject], None], ...] = (
@@ -220,6 +253,7 @@ CHECKS: tuple[Callable[[ModelSubject], None], ...] = (
     check_same_answers_when_asked_again,
     check_same_answers_in_reversed_order,
     check_same_answers_one_by_one,
+    check_drawn_answers_depend_on_their_request_alone,
 )
 
 
@@ -252,8 +286,18 @@ def _problem(request: Request, answer: Response) -> str | None:
     return None
 
 
-def _same(subject: ModelSubject, again: Sequence[Response], how: str) -> None:
-    for request, one, other in zip(subject.requests, subject.answers, again, strict=True):
+def _same_answers(subject: ModelSubject, again: Sequence[Response], how: str) -> None:
+    _same(subject, subject.requests, subject.answers, again, how)
+
+
+def _same(
+    subject: ModelSubject,
+    requests: Sequence[Request],
+    first: Sequence[Response],
+    again: Sequence[Response],
+    how: str,
+) -> None:
+    for request, one, other in zip(requests, first, again, strict=True):
         different = (one.text, one.tags) != (other.text, other.tags)
         if different or _apart(one.logprob, other.logprob) or _all_apart(one, other):
             raise CheckFailed(

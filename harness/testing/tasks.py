@@ -163,10 +163,20 @@ def check_requests_are_of_the_declared_kinds(subject: TaskSubject) -> None:
                     f"alternative chosen is {'+'.join(sorted(allowed))}.\n"
                     "Ask what TaskSettings.kinds holds, or declare the kind in TaskSpec.needs."
                 )
-            if isinstance(request, Generate) and request.max_tokens < 1:
-                raise CheckFailed(f"Sample '{sample.id}' of {subject.label} asks for no tokens.")
+            if isinstance(request, Generate):
+                _check_generate(request, f"Sample '{sample.id}' of {subject.label}")
             if isinstance(request, Tag) and not request.tokens:
                 raise CheckFailed(f"Sample '{sample.id}' of {subject.label} has no tokens to tag.")
+
+
+def _check_generate(request: Generate, who: str) -> None:
+    if request.max_tokens < 1:
+        raise CheckFailed(f"{who} asks for no tokens.")
+    if not 0 <= request.temperature < math.inf or not 0 < request.top_p <= 1:
+        raise CheckFailed(
+            f"{who} has the temperature {request.temperature} and the top_p {request.top_p}.\n"
+            "A temperature is at least 0, a top_p above 0 and at most 1."
+        )
 
 
 def check_worked_examples_change_the_prompts(subject: TaskSubject) -> None:

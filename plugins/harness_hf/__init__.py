@@ -22,7 +22,8 @@ The modules, in the order in which they build on each other:
 ``batching``    which rows are computed together
 ``budget``      how much is computed at once
 ``scoring``     log-likelihoods
-``generation``  greedy continuation
+``drawing``     tokens drawn by their probabilities, the same ones in any batch
+``generation``  continuation, token by token
 ``answers``     from requests to jobs, from what was found to responses
 ``engine``      the answers of a decoder
 ``translator``  the answers of an encoder-decoder model

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.types import Generate, Loglikelihood, Response
+from harness_hf.drawing import Draw
 from harness_hf.generation import Job
 from harness_hf.tokens import Stops, TokenError
 
@@ -96,6 +97,7 @@ def _generate(
                 most=opening.most,
                 stops=Stops(strings=request.stop),
                 ends=ends | prompts.codec.special_ids(request.stop),
+                draw=Draw.of(request),
             )
         )
     for place, found in generate(jobs):

@@ -1,4 +1,4 @@
-"""Greedy continuation of many prompts.
+"""Continuation of many prompts, by the most probable tokens or by drawn ones.
 
 Finished rows leave the batch, waiting ones take their place.
 """
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness_hf.batching import LOG, free_memory, is_out_of_memory
+from harness_hf.drawing import next_tokens
 from harness_hf.network import inference, read_header
 from harness_hf.sharing import Cluster, clusters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from harness_hf.drawing import Draw
     from harness_hf.network import Network
     from harness_hf.slots import Header, Slots
     from harness_hf.tokens import Codec, Prompt, Stops
@@ -32,7 +34,7 @@ class Job:
     """One prompt to continue by at most ``most`` tokens.
 
     ``ends`` are the token ids that end the text; with ``before`` the prompt is an encoder's, and
-    the decoder begins with these.
+    the decoder begins with these. ``draw`` says how tokens are drawn, ``None``: the most probable.
     """
 
     prompt: Prompt
@@ -40,6 +42,7 @@ class Job:
     stops: Stops
     ends: frozenset[int]
     before: tuple[int, ...] = ()
+    draw: Draw | None = None
 
     def continuation(self, codec: Codec, ids: list[int]) -> Continuation | None:
         """What ``ids`` come to if the newest of them ends the text, else ``None``."""
@@ -86,6 +89,11 @@ class _Row:
     @property
     def known(self) -> tuple[int, ...]:
         return self.job.prompt.ids + tuple(self.ids)
+
+    @property
+    def turn(self) -> tuple[Draw | None, int]:
+        """How the next token is chosen, and how many were before."""
+        return self.job.draw, len(self.ids)
 
 
 class Generator:
@@ -159,12 +167,13 @@ class Generator:
         chosen: list[int] = []
         if slots is not None and active:
             last = torch.tensor([[row.ids[-1]] for row in active], device=self.network.device)
-            chosen = self.network.step(last, slots).best()
+            logits = self.network.step(last, slots)
+            chosen = next_tokens(logits, [row.turn for row in active])
         free = self.limit - len(active)
         if waiting and (not active or free * 4 >= self.limit):
             new = [waiting.popleft() for _ in range(min(free, len(waiting)))]
             active.extend(new)
-            fresh, first = self._read([row.known for row in new], header)
+            fresh, first = self._read(new, header)
             if slots is None:
                 slots = fresh
             else:
@@ -178,19 +187,17 @@ class Generator:
             active.append(waiting.popleft())
         ids, last = self._padded([row.known for row in active])
         logits, _ = self.network.trunk(ids, last, header=None, keep=False)
-        return None, logits.best()
+        return None, next_tokens(logits, [row.turn for row in active])
 
-    def _read(
-        self, prompts: Sequence[tuple[int, ...]], header: Header | None
-    ) -> tuple[Slots, list[int]]:
-        """Read prompts after ``header``; the first token that follows each."""
+    def _read(self, rows: Sequence[_Row], header: Header | None) -> tuple[Slots, list[int]]:
+        """Read what is known of rows after ``header``; the token that follows each."""
         known = len(header.ids) if header else 0
-        parts = [p[known:] for p in prompts]
+        parts = [row.known[known:] for row in rows]
         ids, last = self._padded(parts)
         logits, slots = self.network.trunk(ids, last, header=header, keep=True)
         assert slots is not None
         slots.align([len(p) for p in parts])
-        return slots, logits.best()
+        return slots, next_tokens(logits, [row.turn for row in rows])
 
     def _padded(self, rows: Sequence[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows padded on the right, and the flat position of the last token of each."""

@@ -60,6 +60,9 @@ class HFModel:
             for number, response in self._engine.answer(distinct):
                 yield from ((index, response) for index in wanted[distinct[number]])
 
+    def check_drawing(self) -> None:
+        """Language models draw in any setting; others are asked for no texts."""
+
     def tokens(self, request: Request) -> tuple[Sent, ...]:
         """What is read for ``request``; loads the tokenizer alone."""
         return _sent(self._described, self._tokenizer, request)

@@ -11,6 +11,7 @@ import torch
 from harness_hf.answers import answer_language
 from harness_hf.batching import batches, split_on_out_of_memory
 from harness_hf.budget import budget_of
+from harness_hf.drawing import next_tokens
 from harness_hf.engine import end_tokens
 from harness_hf.logits import Logits
 from harness_hf.network import inference
@@ -64,11 +65,10 @@ class EncoderDecoder:
         logits = self._forward(ids, source, use_cache=False).logits
         return Logits(rows=logits.reshape(-1, logits.shape[-1]).index_select(0, index))
 
-    def step(self, source: Source, ids: torch.Tensor, cache: Any) -> tuple[list[int], Any]:
-        """The most probable token after each row of ``ids`` [rows, new], and the cache grown."""
+    def step(self, source: Source, ids: torch.Tensor, cache: Any) -> tuple[Logits, Any]:
+        """Logits after each row of ``ids`` [rows, new], and the cache grown."""
         output = self._forward(ids, source, past_key_values=cache, use_cache=True)
-        best: list[int] = output.logits[:, -1].float().argmax(dim=-1).tolist()
-        return best, output.past_key_values
+        return Logits(rows=output.logits[:, -1]), output.past_key_values
 
     def _forward(self, ids: torch.Tensor, source: Source, **more: Any) -> Any:
         from transformers.modeling_outputs import BaseModelOutput
@@ -183,7 +183,8 @@ class TranslatorEngine:
         cache: Any = None
         found: dict[int, Continuation] = {}
         while rows:
-            tokens, cache = self.network.step(source, ids, cache)
+            logits, cache = self.network.step(source, ids, cache)
+            tokens = next_tokens(logits, [(row.job.draw, len(row.ids)) for row in rows])
             kept = []
             for place, (row, token) in enumerate(zip(rows, tokens, strict=True)):
                 row.ids.append(token)

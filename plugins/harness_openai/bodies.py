@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from harness.codec import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,12 +32,22 @@ def generation(
     else:
         body["prompt"] = request.prompt
     body[tokens_name] = request.max_tokens
-    if options.temperature is not None:
+    if request.temperature > 0:
+        body |= {"temperature": request.temperature, "seed": _seed(request)}
+        body |= {"top_p": request.top_p} if request.top_p < 1 else {}
+    elif options.temperature is not None:
         body["temperature"] = options.temperature
     stops = [stop for stop in dict.fromkeys(request.stop) if stop][:MOST_STOPS]
     if stops:
         body["stop"] = stops
     return body
+
+
+def _seed(request: Generate) -> int:
+    """A seed of 31 bits, for each attempt at each prompt another one."""
+    said = json.dumps(to_json(request), sort_keys=True, ensure_ascii=False)
+    digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
 
 
 def echo(options: Options, prompt: str, route: Route) -> Mapping[str, JSON]:

@@ -87,6 +87,15 @@ class OpenAIModel:
             for _ in drain(self._probe):
                 pass
 
+    def check_drawing(self) -> None:
+        """Raise UsageError where no temperature is to be sent: a drawn answer needs one."""
+        if self._options.temperature is None:
+            raise UsageError(
+                f"openai: '{self._options.address.model}' is sent no temperature "
+                "(temperature=none), and the task asks for answers drawn at one.\n"
+                "Leave temperature=none out, or ask the task for one answer at temperature 0."
+            )
+
     def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Yield the answer to every request as soon as the server gives it."""
         if requests:

@@ -18,7 +18,10 @@ PERMISSION = "allow_code_execution"
 OPTIONS = (
     Option(name="data", help="the problems, JSON lines, plain or gzip; the same as humaneval:FILE"),
     Option(name=PERMISSION, help="yes: run code that a model wrote; nothing is graded without it"),
-    Option(name="attempts", help="answers to each problem, for pass@10 and pass@100; default 1"),
+    Option(name="attempts", help="answers to each problem, drawn where several; default 1"),
+    Option(name="temperature", help="0: the most probable answer; default 0.8 for several"),
+    Option(name="top_p", help="draw from the tokens that make up this probability; default 0.95"),
+    Option(name="k", help="a further k of pass@k besides 1, 10 and 100"),
     Option(name="timeout", help="seconds that one program may run; default 3"),
 )
 

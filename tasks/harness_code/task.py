@@ -7,6 +7,7 @@ the next top-level statement, and prompt, answer and tests as one program with t
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ NAME = "humaneval"
 MAX_TOKENS = 512
 STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 KS = (1, 10, 100)
+MOST_ATTEMPTS = 1000
+TEMPERATURE, TOP_P = 0.8, 0.95
+"""How several answers are drawn unless it is said: as Chen et al. drew them for pass@100."""
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +50,30 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asking:
+    """How often each problem is asked, and how answers are drawn."""
+
+    attempts: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def requests(self, prompt: str) -> tuple[Generate, ...]:
+        """One for each attempt; the most probable answer has no seed, so it is asked once."""
+        asked = Generate(prompt=prompt, max_tokens=MAX_TOKENS, stop=STOP)
+        if not self.temperature:
+            return (asked,) * self.attempts
+        drawn = replace(asked, temperature=self.temperature, top_p=self.top_p, seed=self.seed)
+        return tuple(replace(drawn, attempt=number) for number in range(self.attempts))
+
+
+@dataclass(frozen=True, kw_only=True)
 class CodeTask:
-    """Problems, each asked ``attempts`` times and graded by running the answers."""
+    """Problems, each asked several times or once and graded by running the answers."""
 
     problems: Mapping[str, Problem]
     scorers: Sequence[Scorer]
-    attempts: int
+    asking: Asking
     limits: Limits
 
     @property
@@ -62,10 +84,9 @@ class CodeTask:
     def samples(self) -> Iterator[Sample]:
         """The problems in the file's order."""
         for problem in self.problems.values():
-            request = Generate(prompt=problem.prompt, max_tokens=MAX_TOKENS, stop=STOP)
             yield Sample(
                 id=problem.id,
-                requests=(request,) * self.attempts,
+                requests=self.asking.requests(problem.prompt),
                 reference={"test": problem.test, "entry_point": problem.entry_point},
             )
 
@@ -86,7 +107,7 @@ class CodeTask:
 
     def oracle(self, sample: Sample) -> tuple[Response, ...]:
         """A model that writes the data set's own solution."""
-        return (Response(text=self.problems[sample.id].solution),) * self.attempts
+        return (Response(text=self.problems[sample.id].solution),) * self.asking.attempts
 
 
 def build(settings: TaskSettings, options: Sequence[Option]) -> CodeTask:
@@ -100,21 +121,70 @@ def build(settings: TaskSettings, options: Sequence[Option]) -> CodeTask:
     path = data_file(NAME, settings)
     problems = tuple(_problems(path))
     check_ids(path, (problem.id for problem in problems))
-    attempts = number_option(NAME, settings, "attempts") or 1
+    asking = _asking(settings)
     limits = Limits(seconds=float(number_option(NAME, settings, "timeout") or Limits.seconds))
     _try_out(limits)
     return CodeTask(
         problems={problem.id: problem for problem in problems},
-        scorers=tuple(_scorer(k, limits) for k in KS if k <= attempts),
-        attempts=attempts,
+        scorers=tuple(_scorer(k, asking, limits) for k in _ks(settings, asking.attempts)),
+        asking=asking,
         limits=limits,
     )
 
 
-def _scorer(k: int, limits: Limits) -> Scorer:
+def _asking(settings: TaskSettings) -> Asking:
+    """What the options say of attempts; UsageError where that cannot be."""
+    attempts = number_option(NAME, settings, "attempts") or 1
+    if attempts > MOST_ATTEMPTS:
+        raise UsageError(
+            f"Task '{NAME}': attempts={attempts} is not possible.\n"
+            f"Give a whole number up to {MOST_ATTEMPTS:,}."
+        )
+    temperature = _fraction(settings, "temperature", TEMPERATURE if attempts > 1 else 0.0, 5.0)
+    top_p = _fraction(settings, "top_p", TOP_P if temperature else 1.0, 1.0)
+    if attempts > 1 and not temperature:
+        raise UsageError(
+            f"Task '{NAME}': temperature=0 gives the same answer at each of {attempts} attempts.\n"
+            "Raise the temperature, or leave attempts out."
+        )
+    if not top_p or (top_p < 1 and not temperature):
+        why = "leaves nothing to draw from" if not top_p else "needs a temperature above 0"
+        raise UsageError(f"Task '{NAME}': top_p={top_p:g} {why}.\nChange it, or leave it out.")
+    return Asking(attempts=attempts, temperature=temperature, top_p=top_p, seed=settings.seed)
+
+
+def _fraction(settings: TaskSettings, option: str, default: float, most: float) -> float:
+    """The value of an option that takes a number from 0 to ``most``."""
+    text = settings.options.get(option)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value <= most:
+        raise UsageError(
+            f"Task '{NAME}': {option}={text} is not possible.\nGive a number from 0 to {most:g}."
+        )
+    return value
+
+
+def _ks(settings: TaskSettings, attempts: int) -> Sequence[int]:
+    """The k of each pass@k: the usual ones that there are attempts for, and the one asked for."""
+    asked = number_option(NAME, settings, "k")
+    if asked is not None and asked > attempts:
+        raise UsageError(
+            f"Task '{NAME}': pass@{asked} needs at least {asked} attempts at each problem, and "
+            f"attempts={attempts}.\nRaise attempts, or lower k."
+        )
+    return sorted({*(k for k in KS if k <= attempts), *((asked,) if asked else ())})
+
+
+def _scorer(k: int, asking: Asking, limits: Limits) -> Scorer:
     """pass@k, with what the programs may use in its signature: it can change the score."""
     scorer = metrics.pass_at_k(k)
-    settled = f"timeout:{limits.seconds:g}s|memory:{limits.memory >> 20}MiB"
+    several = f"attempts:{asking.attempts}|" if asking.attempts > 1 else ""
+    settled = f"{several}timeout:{limits.seconds:g}s|memory:{limits.memory >> 20}MiB"
     signature = f"{scorer.metric.signature}|{settled}"
     return replace(scorer, metric=replace(scorer.metric, signature=signature))
 
