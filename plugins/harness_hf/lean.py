@@ -10,12 +10,12 @@ use, see :mod:`harness_hf.probe`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
 
+from harness_hf.attention import beside_header, causal_strip, in_blocks, plain
 from harness_hf.logits import Logits
 from harness_hf.network import branch_mask, causal_mask
 from harness_hf.slots import Slots
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 class _Reading:
     """One pass: how queries and keys turn, what is hidden from them, where keys and values go.
 
-    ``mask`` is added to attention scores; ``None``: causal. It covers the header too, but in a
-    ``step``. Without ``keep`` nothing is written to the slots.
+    ``mask`` is added to attention scores; ``None``: causal, block by block where there is a
+    ``strip``. It covers the header too, but in a ``step``. Without ``keep`` nothing is written to
+    the slots.
     """
 
     turn: tuple[torch.Tensor, torch.Tensor]
@@ -38,6 +39,7 @@ class _Reading:
     slots: Slots
     keep: bool
     step: bool
+    strip: torch.Tensor | None = None
 
 
 class LeanNetwork:
@@ -64,10 +66,14 @@ class LeanNetwork:
         slots = Slots.over(header, rows, self.device, apart=True)
         before = slots.header_length
         positions = torch.arange(before, before + width, device=self.device)[None, :]
-        mask = None
-        if header is not None:
+        reading = self._reading(positions, None, slots, keep=keep)
+        if self.device.type == "cpu":
+            strip = causal_strip(before + width, ids, self.decoder.dtype)
+            reading = replace(reading, strip=strip)
+        elif header is not None:
             mask = causal_mask(before, width, ids, self.decoder.dtype)
-        hidden = self._run(ids, self._reading(positions, mask, slots, keep=keep))
+            reading = replace(reading, mask=mask)
+        hidden = self._run(ids, reading)
         slots.advance(width)
         return self._logits(hidden, index), slots if keep else None
 
@@ -115,85 +121,28 @@ class LeanNetwork:
         """Hidden states [rows, width, size] before the final norm."""
         x = self.decoder.embed(ids)
         for number, layer in enumerate(self.decoder.layers):
-            attended = self._attend(layer, number, layer.norm1(x), reading)
-            if layer.parallel:
-                x = x + attended + layer.feed(layer.norm2(x))
-            else:
-                x = x + attended
-                x = x + layer.feed(layer.norm2(x))
+            mixed = self._mix(layer, number, layer.norm1(x), reading)
+            attended = layer.output.plus(mixed, x)
+            x = layer.feed(layer.norm2(x if layer.parallel else attended), attended)
         return x
 
-    def _attend(
-        self, layer: Layer, number: int, h: torch.Tensor, reading: _Reading
-    ) -> torch.Tensor:
+    def _mix(self, layer: Layer, number: int, h: torch.Tensor, reading: _Reading) -> torch.Tensor:
+        """What attention gathers for each token [rows, width, heads times size]."""
         rows, width, _ = h.shape
         query, key, value = layer.project(h, reading.turn)
         slots = reading.slots
         if reading.keep:
             key, value = slots.write(number, key, value)
         header = slots.header
-        if header is None:
-            mixed = self._plain(layer, query, key, value, reading.mask)
-        elif reading.step:
+        if header is not None and reading.step:
             before = (header.keys[number], header.values[number])
-            mixed = self._beside_header(layer, query, (key, value), before, reading.mask)
+            mixed = beside_header(query, (key, value), before, reading.mask, scale=layer.scale)
         else:
-            key = torch.cat([header.keys[number].expand(rows, -1, -1, -1), key], dim=2)
-            value = torch.cat([header.values[number].expand(rows, -1, -1, -1), value], dim=2)
-            mixed = self._plain(layer, query, key, value, reading.mask)
-        return layer.output(mixed.transpose(1, 2).reshape(rows, width, -1))
-
-    def _plain(
-        self,
-        layer: Layer,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Attention [rows, heads, width, size] by PyTorch's own kernel."""
-        rows, heads, width, size = query.shape
-        groups = key.shape[1]
-        if width == 1 and heads != groups:  # heads that share keys become queries
-            query = query.reshape(rows, groups, heads // groups, size)
-            mixed = functional.scaled_dot_product_attention(
-                query, key, value, attn_mask=mask, scale=layer.scale
-            )
-            return mixed.reshape(rows, heads, 1, size)
-        return functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=mask,
-            is_causal=mask is None and width > 1,
-            scale=layer.scale,
-            enable_gqa=heads != groups,
-        )
-
-    def _beside_header(
-        self,
-        layer: Layer,
-        query: torch.Tensor,
-        own: tuple[torch.Tensor, torch.Tensor],
-        before: tuple[torch.Tensor, torch.Tensor],
-        mask: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Attention of one query per row to the header, read once for all rows, and to its own.
-
-        ``own`` are keys and values [rows, key heads, slots, size], ``before`` those of the header
-        [key heads, length, size]. One softmax goes over the scores of both.
-        """
-        rows, heads, _, size = query.shape
-        groups, length, _ = before[0].shape
-        each = heads // groups
-        query = query.reshape(rows, groups, each, size) * layer.scale
-        together = query.transpose(0, 1).reshape(groups, rows * each, size)
-        shared = torch.bmm(together, before[0].transpose(1, 2))
-        scores = query @ own[0].transpose(2, 3)
-        if mask is not None:
-            scores = scores + mask
-        shared = shared.view(groups, rows, each, length).transpose(0, 1)
-        weights = torch.cat([shared, scores], dim=-1).softmax(dim=-1)
-        first = weights[..., :length].transpose(0, 1).reshape(groups, rows * each, length)
-        mixed = torch.bmm(first, before[1]).view(groups, rows, each, size).transpose(0, 1)
-        return (mixed + weights[..., length:] @ own[1]).reshape(rows, heads, 1, size)
+            if header is not None:
+                key = torch.cat([header.keys[number].expand(rows, -1, -1, -1), key], dim=2)
+                value = torch.cat([header.values[number].expand(rows, -1, -1, -1), value], dim=2)
+            if reading.strip is not None:
+                mixed = in_blocks(query, (key, value), reading.strip, scale=layer.scale)
+            else:
+                mixed = plain(query, (key, value), reading.mask, scale=layer.scale)
+        return mixed.transpose(1, 2).reshape(rows, width, -1)

@@ -7,14 +7,16 @@ side). For anything else :func:`take_apart` returns ``None``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
+from harness_hf.products import Activation, Linear, join, linear
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 GATED = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"}
 FIXED_ROTATIONS = {"default", "linear", "llama3", "yarn"}
@@ -39,18 +41,6 @@ class Norm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear:
-    """``x`` times ``weight`` transposed, plus ``bias``."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor | None
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply to the last dimension."""
-        return functional.linear(x, self.weight, self.bias)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Layer:
     """One layer. ``project_in`` makes queries, keys and values, in this order, head by head."""
 
@@ -60,13 +50,14 @@ class Layer:
     output: Linear
     up: Linear
     down: Linear
-    activation: Callable[[torch.Tensor], torch.Tensor]
+    activation: Activation
     heads: int
     groups: int
     size: int
     rotated: int
-    gated: bool
     parallel: bool
+    gate: Linear | None = None
+    gate_and_up: Linear | None = None
     query_norm: Norm | None = None
     key_norm: Norm | None = None
 
@@ -97,13 +88,41 @@ class Layer:
             turned = torch.cat([first, turned[..., self.rotated :]], dim=-1)
         return turned[:, : self.heads], turned[:, self.heads :], value
 
-    def feed(self, h: torch.Tensor) -> torch.Tensor:
-        """The feed-forward part."""
-        wide = self.up(h)
-        if not self.gated:
-            return self.down(self.activation(wide))
-        gate, value = wide.chunk(2, dim=-1)
-        return self.down(self.activation(gate).mul_(value))
+    def feed(self, h: torch.Tensor, stream: torch.Tensor) -> torch.Tensor:
+        """``stream`` plus what the feed-forward part makes of ``h``."""
+        if self.gate is None:
+            return self.down.plus(self.up.activated(h, self.activation), stream)
+        if self.gate_and_up is None or self.up.fuses(h):
+            wide = self.up.times(h, self.gate.activated(h, self.activation))
+        else:
+            gate, wide = self.gate_and_up(h).chunk(2, dim=-1)
+            wide = self.activation.function(gate).mul_(wide)
+        return self.down.plus(wide, stream)
+
+    def laid_out(self) -> Layer:
+        """The same with its matrices in oneDNN's layout; see :class:`Linear`."""
+        up, gate = self.up.laid_out(), self.gate and self.gate.laid_out()
+        return replace(
+            self,
+            project_in=self.project_in.laid_out(),
+            output=self.output.laid_out(),
+            down=self.down.laid_out(),
+            up=up,
+            gate=gate,
+            gate_and_up=None if up.weight is None else self.gate_and_up,
+        )
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers its matrices have."""
+        parts = (self.project_in, self.output, self.up, self.down, self.gate)
+        return sum(part.weight.numel() for part in parts if part and part.weight is not None)
+
+    def let_go(self) -> None:
+        """Empty the weights of the modules that nobody reads any more."""
+        for part in (self.project_in, self.output, self.up, self.down, self.gate):
+            if part is not None:
+                part.let_go()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +144,26 @@ class Decoder:
     @property
     def vocabulary(self) -> int:
         """How many logits a position has."""
+        assert self.head.weight is not None
         return int(self.head.weight.shape[0])
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Hidden states [rows, width, size] that go into the first layer."""
         return functional.embedding(ids, self.embedding)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers all matrices of the layers have."""
+        return sum(layer.numbers for layer in self.layers)
+
+    def laid_out(self) -> Decoder:
+        """The same with the layers' matrices in oneDNN's layout; see :class:`Linear`."""
+        return replace(self, layers=[layer.laid_out() for layer in self.layers])
+
+    def let_go(self) -> None:
+        """Empty the weights of the modules that nobody reads any more."""
+        for layer in self.layers:
+            layer.let_go()
 
     def rotation(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and signed sines [rows or 1, 1, width, rotated] of ``positions``."""
@@ -179,24 +213,6 @@ def _norm(module: Any) -> Norm:
     )
 
 
-def _linear(module: Any) -> Linear:
-    bias = None if module.bias is None else module.bias.data
-    return Linear(weight=module.weight.data, bias=bias)
-
-
-def _join(modules: Sequence[Any]) -> Linear:
-    """One matrix for several that multiply the same input; the modules keep views of it."""
-    weight = torch.cat([m.weight.data for m in modules])
-    biases = [m.bias for m in modules]
-    bias = None if biases[0] is None else torch.cat([b.data for b in biases])
-    at = 0
-    for module in modules:
-        count = module.weight.shape[0]
-        module.weight.data = weight[at : at + count]
-        at += count
-    return Linear(weight=weight, bias=bias)
-
-
 def _take_gated(model: Any, most: int) -> Decoder | None:
     body, config = model.model, model.config
     if not _rotation_is_fixed(body.rotary_emb):
@@ -210,16 +226,17 @@ def _take_gated(model: Any, most: int) -> Decoder | None:
             Layer(
                 norm1=_norm(block.input_layernorm),
                 norm2=_norm(block.post_attention_layernorm),
-                project_in=_join([attention.q_proj, attention.k_proj, attention.v_proj]),
-                output=_linear(attention.o_proj),
-                up=_join([feed.gate_proj, feed.up_proj]),
-                down=_linear(feed.down_proj),
-                activation=feed.act_fn,
+                project_in=join((attention.q_proj, attention.k_proj, attention.v_proj)),
+                output=linear(attention.o_proj),
+                gate_and_up=join((feed.gate_proj, feed.up_proj)),  # before the views of it
+                gate=linear(feed.gate_proj),
+                up=linear(feed.up_proj),
+                down=linear(feed.down_proj),
+                activation=Activation.of(config.hidden_act, feed.act_fn),
                 heads=config.num_attention_heads,
                 groups=config.num_key_value_heads,
                 size=size,
                 rotated=size,
-                gated=True,
                 parallel=False,
                 query_norm=_norm(norms[0]) if norms[0] is not None else None,
                 key_norm=_norm(norms[1]) if norms[1] is not None else None,
@@ -230,7 +247,7 @@ def _take_gated(model: Any, most: int) -> Decoder | None:
         embedding=body.embed_tokens.weight.data,
         layers=layers,
         final_norm=_norm(body.norm),
-        head=_linear(model.lm_head),
+        head=linear(model.lm_head),
         cosines=cosines,
         sines=sines,
     )
@@ -248,15 +265,14 @@ def _take_neox(model: Any, most: int) -> Decoder | None:
             norm1=_norm(block.input_layernorm),
             norm2=_norm(block.post_attention_layernorm),
             project_in=_unweave(block.attention.query_key_value, heads, size),
-            output=_linear(block.attention.dense),
-            up=_linear(block.mlp.dense_h_to_4h),
-            down=_linear(block.mlp.dense_4h_to_h),
-            activation=block.mlp.act,
+            output=linear(block.attention.dense),
+            up=linear(block.mlp.dense_h_to_4h),
+            down=linear(block.mlp.dense_4h_to_h),
+            activation=Activation.of(config.hidden_act, block.mlp.act),
             heads=heads,
             groups=heads,
             size=size,
             rotated=cosines.shape[1],
-            gated=False,
             parallel=bool(config.use_parallel_residual),
         )
         for block in body.layers
@@ -265,7 +281,7 @@ def _take_neox(model: Any, most: int) -> Decoder | None:
         embedding=body.embed_in.weight.data,
         layers=layers,
         final_norm=_norm(body.final_layer_norm),
-        head=_linear(model.get_output_embeddings()),
+        head=linear(model.get_output_embeddings()),
         cosines=cosines,
         sines=sines,
     )
@@ -279,4 +295,4 @@ def _unweave(module: Any, heads: int, size: int) -> Linear:
         return stored.view(heads, 3, size, *shape).transpose(0, 1).reshape(-1, *shape).contiguous()
 
     bias = None if module.bias is None else sort(module.bias.data)
-    return Linear(weight=sort(module.weight.data), bias=bias)
+    return Linear(weight=sort(module.weight.data), bias=bias, sources=(module,))

@@ -13,14 +13,17 @@ import torch
 
 from harness_hf.batching import LOG
 from harness_hf.lean import LeanNetwork
+from harness_hf.memory import free_bytes
 from harness_hf.modules import MaskStyle, ModuleNetwork
 from harness_hf.network import inference, read_header
 from harness_hf.parts import take_apart
+from harness_hf.products import LAID_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness_hf.network import Network
+    from harness_hf.parts import Decoder
 
 LENGTHS = (9, 5, 7)
 HEADER = 3
@@ -40,6 +43,12 @@ def choose_network(model: Any, device: torch.device, *, most: int | None) -> Net
         expected = torch.cat([_plain(plain, row) for row in rows])
         decoder = take_apart(model, most=most)
         if decoder is not None:
+            laid_out = _laid_out(decoder, device)
+            if laid_out is not None:
+                fast = LeanNetwork(laid_out, device)
+                if _agrees(fast, rows, expected, plain.dtype):
+                    laid_out.let_go()
+                    return fast
             fast = LeanNetwork(decoder, device)
             if _agrees(fast, rows, expected, plain.dtype):
                 return fast
@@ -54,6 +63,21 @@ def choose_network(model: Any, device: torch.device, *, most: int | None) -> Net
     plain.mask_style = "none"
     LOG.info("%s takes no key-value slots: generation recomputes", type(model).__name__)
     return plain
+
+
+def _laid_out(decoder: Decoder, device: torch.device) -> Decoder | None:
+    """``decoder`` with matrices laid out for the processor, where that is possible and, for the
+    while that both layouts are held, memory allows it."""
+    if device.type != "cpu" or decoder.dtype not in LAID_OUT:
+        return None
+    free = free_bytes("cpu")
+    if free is not None and decoder.numbers * decoder.dtype.itemsize * 2 > free:
+        return None
+    try:
+        return decoder.laid_out()
+    except Exception as error:  # a build of PyTorch without oneDNN, or with another one
+        LOG.info("oneDNN lays out no weights here: %s", str(error).splitlines()[0])
+        return None
 
 
 def _has_window(config: Any) -> bool:

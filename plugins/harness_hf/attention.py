@@ -1,0 +1,97 @@
+"""Attention of the lean pass: by PyTorch's own kernels, in the pieces that they are fast at."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+BLOCK = 32
+"""Queries that are computed together on a CPU; its kernel takes them by as many."""
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+def plain(
+    query: torch.Tensor, own: Pair, mask: torch.Tensor | None, *, scale: float
+) -> torch.Tensor:
+    """Attention [rows, heads, width, size] to keys and values ``own`` [rows, key heads, slots,
+    size]; ``mask`` is added to the scores, ``None``: causal."""
+    rows, heads, width, size = query.shape
+    key, value = own
+    groups = key.shape[1]
+    if width == 1 and heads != groups:  # heads that share keys become queries
+        query = query.reshape(rows, groups, heads // groups, size)
+        mixed = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, scale=scale
+        )
+        return mixed.reshape(rows, heads, 1, size)
+    return functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        is_causal=mask is None and width > 1,
+        scale=scale,
+        enable_gqa=heads != groups,
+    )
+
+
+def causal_strip(total: int, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """What to add to the scores of any block of queries: see :func:`in_blocks`.
+
+    [block, total + block]: query ``n`` of a block sees up to column ``total + n``.
+    """
+    columns = torch.arange(-total, BLOCK, device=like.device)
+    hidden = columns[None, :] > torch.arange(BLOCK, device=like.device)[:, None]
+    bias = torch.zeros(hidden.shape, dtype=dtype, device=like.device)
+    return bias.masked_fill_(hidden, torch.finfo(dtype).min)
+
+
+def in_blocks(query: torch.Tensor, own: Pair, strip: torch.Tensor, *, scale: float) -> torch.Tensor:
+    """Causal attention, a block of queries at a time, each to the keys up to its last query.
+
+    PyTorch's kernel for CPUs computes the scores of the next 512 keys, hidden or not, which takes
+    half as long again for texts of a few hundred tokens.
+    """
+    rows, heads, width, size = query.shape
+    key, value = own
+    before = key.shape[2] - width
+    mixed = query.new_empty((rows, width, heads, size)).transpose(1, 2)
+    for at in range(0, width, BLOCK):
+        end = min(at + BLOCK, width)
+        seen = before + end
+        first = strip.shape[1] - BLOCK - before - at
+        mixed[:, :, at:end] = functional.scaled_dot_product_attention(
+            query[:, :, at:end],
+            key[:, :, :seen],
+            value[:, :, :seen],
+            attn_mask=strip[: end - at, first : first + seen],
+            scale=scale,
+            enable_gqa=heads != key.shape[1],
+        )
+    return mixed
+
+
+def beside_header(
+    query: torch.Tensor, own: Pair, before: Pair, mask: torch.Tensor | None, *, scale: float
+) -> torch.Tensor:
+    """Attention of one query per row to a header, read once for all rows, and to the row's own.
+
+    ``own`` are keys and values [rows, key heads, slots, size], ``before`` those of the header
+    [key heads, length, size]. One softmax goes over the scores of both; two kernels, joined by
+    their log-sum-exp, are no faster on a CPU.
+    """
+    rows, heads, _, size = query.shape
+    groups, length, _ = before[0].shape
+    each = heads // groups
+    query = query.reshape(rows, groups, each, size) * scale
+    together = query.transpose(0, 1).reshape(groups, rows * each, size)
+    shared = torch.bmm(together, before[0].transpose(1, 2))
+    scores = query @ own[0].transpose(2, 3)
+    if mask is not None:
+        scores = scores + mask
+    shared = shared.view(groups, rows, each, length).transpose(0, 1)
+    weights = torch.cat([shared, scores], dim=-1).softmax(dim=-1)
+    first = weights[..., :length].transpose(0, 1).reshape(groups, rows * each, length)
+    mixed = torch.bmm(first, before[1]).view(groups, rows, each, size).transpose(0, 1)
+    return (mixed + weights[..., length:] @ own[1]).reshape(rows, heads, 1, size)

@@ -1,0 +1,140 @@
+"""Products with a layer's matrices, on a CPU with weights laid out anew by oneDNN.
+
+PyTorch multiplies by MKL there, which reads a matrix as it lies; oneDNN reads one that was laid out
+for its kernels once, up to three times as fast for the few rows of a generation's step, and applies
+what comes next (an activation, a product, a sum) while the result is still at hand. For small
+matrices and few rows the call itself costs more than that saves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LARGE = 1 << 18
+"""Numbers of a matrix from which it is multiplied in its new layout only: the old one is given
+up."""
+WORTH = 2_500_000
+"""Multiplications (rows times numbers of the matrix) from which the new layout is faster."""
+LAID_OUT = (torch.float32, torch.bfloat16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activation:
+    """A function of numbers; ``fused`` and ``algorithm`` are oneDNN's names for it, if it knows
+    it."""
+
+    function: Callable[[torch.Tensor], torch.Tensor]
+    fused: str = ""
+    algorithm: str = ""
+
+    @classmethod
+    def of(cls, name: str, function: Callable[[torch.Tensor], torch.Tensor]) -> Activation:
+        """The activation that configurations call ``name``."""
+        fused, algorithm = {
+            "silu": ("swish", ""),
+            "swish": ("swish", ""),
+            "relu": ("relu", ""),
+            "gelu": ("gelu", "none"),
+            "gelu_new": ("gelu", "tanh"),
+            "gelu_fast": ("gelu", "tanh"),
+            "gelu_pytorch_tanh": ("gelu", "tanh"),
+        }.get(name, ("", ""))
+        return cls(function=function, fused=fused, algorithm=algorithm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """``x`` times ``weight`` transposed, plus ``bias``.
+
+    ``packed`` is the weight in oneDNN's layout, ``weight`` then ``None`` where that serves alone;
+    ``sources`` are the modules that the weight was taken from.
+    """
+
+    weight: torch.Tensor | None
+    bias: torch.Tensor | None
+    packed: Any = None
+    numbers: int = 0
+    sources: tuple[Any, ...] = ()
+
+    def laid_out(self) -> Linear:
+        """The same with a weight in oneDNN's layout. Raises RuntimeError where there is none."""
+        assert self.weight is not None
+        packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), None)
+        numbers = self.weight.numel()
+        kept = self.weight if numbers < LARGE else None
+        return replace(self, weight=kept, packed=packed, numbers=numbers)
+
+    def let_go(self) -> None:
+        """Empty the modules' weights where the new layout serves alone: nobody reads them."""
+        if self.weight is None:
+            for module in self.sources:
+                module.weight.data = module.weight.data.new_empty(0)
+
+    def fuses(self, x: torch.Tensor) -> bool:
+        """Whether a product with ``x`` is computed by oneDNN."""
+        if self.packed is None:
+            return False
+        return self.weight is None or x.numel() // x.shape[-1] * self.numbers >= WORTH
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply to the last dimension."""
+        if self.fuses(x):
+            return self._fused(x, "none", "")
+        assert self.weight is not None
+        return functional.linear(x, self.weight, self.bias)
+
+    def activated(self, x: torch.Tensor, activation: Activation) -> torch.Tensor:
+        """``activation`` of the product."""
+        if activation.fused and self.fuses(x):
+            return self._fused(x, activation.fused, activation.algorithm)
+        return activation.function(self(x))
+
+    def times(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """The product, times ``other`` number by number."""
+        if self.fuses(x):
+            return self._with(x, other, "mul")
+        return self(x).mul_(other)
+
+    def plus(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """The product, plus ``other``."""
+        if self.fuses(x):
+            return self._with(x, other, "add")
+        return self(x).add_(other)
+
+    def _fused(self, x: torch.Tensor, name: str, algorithm: str) -> torch.Tensor:
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self.packed, self.bias, name, [], algorithm
+        )
+        return found
+
+    def _with(self, x: torch.Tensor, other: torch.Tensor, name: str) -> torch.Tensor:
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, other, self.packed, self.bias, name
+        )
+        return found
+
+
+def join(modules: tuple[Any, ...]) -> Linear:
+    """One matrix for several that multiply the same input; the modules keep views of it."""
+    weight = torch.cat([m.weight.data for m in modules])
+    biases = [m.bias for m in modules]
+    bias = None if biases[0] is None else torch.cat([b.data for b in biases])
+    at = 0
+    for module in modules:
+        count = module.weight.shape[0]
+        module.weight.data = weight[at : at + count]
+        at += count
+    return Linear(weight=weight, bias=bias, sources=modules)
+
+
+def linear(module: Any) -> Linear:
+    """The matrix of one module."""
+    bias = None if module.bias is None else module.bias.data
+    return Linear(weight=module.weight.data, bias=bias, sources=(module,))

@@ -1,0 +1,122 @@
+"""Matrices laid out for the processor, and attention in blocks: the same numbers, sooner."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from hf_tiny import CORPUS, write_checkpoint  # noqa: E402
+from test_hf_models import ask, generated, logprob, model_at, tokenizer_at  # noqa: E402
+
+from harness.types import Generate, Loglikelihood  # noqa: E402
+from harness_hf import products  # noqa: E402
+from harness_hf.attention import BLOCK, causal_strip, in_blocks, plain  # noqa: E402
+
+HEADER = CORPUS[0] + "\n"
+
+
+def requests() -> list[Any]:
+    draw = random.Random(0)
+    starts = [HEADER * (n % 2) + text[: draw.randint(3, 30)] for n, text in enumerate(CORPUS[:6])]
+    asked: list[Any] = [Generate(prompt=start, max_tokens=9) for start in starts]
+    return asked + [
+        Loglikelihood(context=start, continuation=end)
+        for start in starts
+        for end in (" sea.", " the fog", "x")
+    ]
+
+
+def expected(model: Any, tokenizer: Any) -> list[Any]:
+    found: list[Any] = []
+    for request in requests():
+        if isinstance(request, Generate):
+            found.append(generated(model, tokenizer, request.prompt, request.max_tokens))
+            continue
+        kept = request.context.rstrip()
+        before = tokenizer(kept).input_ids
+        whole = tokenizer(request.context + request.continuation).input_ids
+        after = tuple(whole[len(before) :])
+        found.append(pytest.approx(logprob(model, tuple(before), after), abs=1e-4))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "large", "worth"),
+    [("llama_tied", 1, 0), ("qwen3", 1, 0), ("gpt_neox", 1, 0), ("qwen2", 1 << 18, 50_000)],
+)
+def test_answers_are_those_of_the_modules(
+    architecture: str, large: int, worth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "LARGE", large)
+    monkeypatch.setattr(products, "WORTH", worth)
+    model = write_checkpoint(tmp_path, architecture, max_position_embeddings=128)
+    adapter = model_at(tmp_path)
+    answers = ask(adapter, requests())
+    assert [a.text if a.logprob is None else a.logprob for a in answers] == expected(
+        model, tokenizer_at(tmp_path)
+    )
+    layer = adapter._engine.network.decoder.layers[0]  # type: ignore[attr-defined]
+    assert layer.down.packed is not None
+    assert (layer.down.weight is None) == (large == 1)
+
+
+def test_weights_that_nobody_reads_are_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "LARGE", 1)
+    write_checkpoint(tmp_path)
+    decoder = model_at(tmp_path)._engine.network.decoder  # type: ignore[attr-defined]
+    (module,) = decoder.layers[0].down.sources
+    assert module.weight.numel() == 0
+    assert decoder.layers[0].gate_and_up is None
+
+
+@pytest.mark.parametrize("trouble", ["missing", "wrong"])
+def test_without_the_layout_the_lean_pass_goes_on(
+    trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(self: Any) -> Any:
+        raise RuntimeError("no such operator")
+
+    def wrong(self: Any, x: Any, *_: Any) -> Any:
+        return x.new_zeros((*x.shape[:-1], len(self.bias or ()) or self.numbers // x.shape[-1]))
+
+    monkeypatch.setattr(products, "WORTH", 0)
+    if trouble == "missing":
+        monkeypatch.setattr(products.Linear, "laid_out", missing)
+    else:
+        monkeypatch.setattr(products.Linear, "_fused", wrong)
+    model = write_checkpoint(tmp_path, max_position_embeddings=128)
+    adapter = model_at(tmp_path)
+    answers = ask(adapter, requests())
+    assert [a.text if a.logprob is None else a.logprob for a in answers] == expected(
+        model, tokenizer_at(tmp_path)
+    )
+    network = adapter._engine.network  # type: ignore[attr-defined]
+    assert type(network).__name__ == "LeanNetwork"
+    assert network.decoder.layers[0].down.packed is None
+
+
+@pytest.mark.parametrize("width", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])
+@pytest.mark.parametrize("before", [0, 1, BLOCK + 3])
+@pytest.mark.parametrize("groups", [2, 4])
+def test_attention_in_blocks_is_causal_attention(width: int, before: int, groups: int) -> None:
+    draw = torch.Generator().manual_seed(width)
+    query = torch.randn((3, 4, width, 8), generator=draw)
+    own = tuple(torch.randn((3, groups, before + width, 8), generator=draw) for _ in range(2))
+    strip = causal_strip(before + width, query, torch.float32)
+    places = torch.arange(before + width)
+    hidden = places[None, :] > places[before:, None]
+    mask = torch.zeros(hidden.shape).masked_fill_(hidden, torch.finfo(torch.float32).min)
+    wanted = plain(query, own, mask, scale=0.3)  # type: ignore[arg-type]
+    found = in_blocks(query, own, strip, scale=0.3)  # type: ignore[arg-type]
+    assert torch.allclose(found, wanted, atol=1e-6)
