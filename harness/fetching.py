@@ -12,6 +12,7 @@ import fnmatch
 import hashlib
 import io
 import json
+import logging
 import re
 import shutil
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ def _columns(path: Path, source: HubFile) -> list[str]:
 
 def _download(task: str, source: HubFile, offline: bool) -> Path:
     hub = _imported("huggingface_hub")
+    # It tells of every retry; the error below says what came of them.
+    import_module("huggingface_hub.utils.logging").set_verbosity(logging.CRITICAL)
     settings = {
         "repo_type": "dataset",
         "revision": source.revision,
@@ -148,8 +151,9 @@ def _download(task: str, source: HubFile, offline: bool) -> Path:
             return Path(hub.hf_hub_download(source.repository, source.path, **settings))
         folder = hub.snapshot_download(source.repository, allow_patterns=[source.path], **settings)
         return _matching(Path(folder), source)
-    except (OSError, ValueError) as error:
-        # The hub's own errors are OSErrors or ValueErrors, httpx's are not raised by it.
+    except Exception as error:
+        # Whatever breaks a transfer: releases of the hub's client differ in whose errors they let
+        # through, and a connection cut in the middle of a file is one of none of ours.
         reason = str(error).strip().split("\n")[0][:160]
         where = "is not in the hub's local cache" if offline else "cannot be fetched"
         raise DataError(
