@@ -242,6 +242,12 @@ def test_cmrc_in_both_formats_asks_the_same(shared: Path) -> None:
     assert request.prompt.endswith("\n答案：")
 
 
+def test_cmrc_takes_no_question_marked_impossible(tmp_path: Path) -> None:
+    row = {"id": "q7", "context": "c", "question": "q", "answers": [], "is_impossible": True}
+    with pytest.raises(DataError, match="question 'q7' has no answer"):
+        task_of(written(tmp_path, nested(row)), "cmrc2018")
+
+
 def test_cmrc_question_without_answer_is_named(tmp_path: Path) -> None:
     question = {"query_id": "q", "query_text": "？", "answers": [""]}
     context = {"context_id": "c", "context_text": "文", "title": "", "qas": [question]}

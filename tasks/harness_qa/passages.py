@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness import metrics
-from harness_files import DataSet, Item, Part
+from harness.errors import DataError
+from harness_files import DataSet, Item, Part, shown
 from harness_qa.cmrc import read_cmrc
 from harness_qa.squad import Question, read_squad
 
@@ -32,6 +33,11 @@ def _squad_items(path: str) -> Iterator[Item]:
 
 def _cmrc_items(path: str) -> Iterator[Item]:
     for question in read_cmrc(path):
+        if not question.answers:
+            raise DataError(
+                f"'{path}': question {shown(question.id)} has no answer, which CMRC asks of each.\n"
+                "Add an answer or remove the question."
+            )
         asked = f"{question.context.strip()}\n问题：{question.question.strip()}\n答案："
         yield _item(question, asked, question.answers[0].strip())
 
