@@ -45,3 +45,13 @@ def family_of(name: str) -> str:
     kept = [word for word in re.split(r"([-_])", last) if not SIZE.fullmatch(word)]
     bare = re.sub(r"[-_]{2,}", lambda found: found.group()[0], "".join(kept)).strip("-_")
     return bare or last or name
+
+
+def partial_words(label: object) -> str:
+    """What is said wherever a run that is not complete is printed, drawn or compared."""
+    return f"PARTIAL: {label} is not complete; cells or samples are missing or failed."
+
+
+def partial_note(status: str, label: object) -> str:
+    """:func:`partial_words`, or nothing where the run is ``complete``."""
+    return "" if status == "complete" else partial_words(label)

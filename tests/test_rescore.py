@@ -48,3 +48,22 @@ def test_other_questions_are_refused(program: Program) -> None:
 
 def test_a_run_that_is_none_is_refused(program: Program, tmp_path: Path) -> None:
     assert program("rescore", "nowhere").returncode == 2
+
+
+def test_further_metrics_of_texts_are_added_and_taken_out_again(program: Program) -> None:
+    before = program.json("run", "-m", "adder-10", "-t", "sums", "-o", "out")
+    more = program.json("rescore", "out", "--metrics", "ter,bleu:tokenize=char,lowercase=yes")
+    names = [score["metric"] for score in more["scores"]]
+    assert names[-2:] == ["ter", "bleu:tokenize=char,lowercase=yes"]
+    assert more["scores"][: len(before["scores"])] == before["scores"]
+    # TER of one-word answers is the share of wrong ones, so it is known from exact match.
+    by_name = {score["metric"]: score["value"] for score in more["scores"]}
+    assert by_name["ter"] == pytest.approx(100 - by_name["exact_match"])
+    assert program.json("run", "-m", "adder-10", "-t", "sums", "-o", "out") == more
+    assert program.json("rescore", "out")["scores"] == before["scores"]
+
+
+def test_a_further_metric_that_is_none_is_refused(program: Program) -> None:
+    program("run", "-m", "adder-10", "-t", "sums", "-o", "out")
+    done = program("rescore", "out", "--metrics", "terr")
+    assert done.returncode == 2 and "Did you mean 'ter'?" in done.stderr

@@ -170,8 +170,9 @@ def _require_comparable(matches: list[Match], side: Side, run: Side) -> None:
 def _missing(missing: tuple[str, ...], run: Side) -> NotComparableError:
     names = ", ".join(missing[:MOST_NAMED])
     more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+    state = "" if run.status == "complete" else " is partial and"
     return NotComparableError(
-        f"{run.label} lacks cells of the baseline: {names}{more}.\n"
+        f"{run.label}{state} lacks cells of the baseline: {names}{more}.\n"
         'Run them too, or write missing = "skip" in the policy.'
     )
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from harness.errors import UsageError, suggestion
+from harness.errors import PartialError, UsageError, suggestion
+from harness.wording import partial_words
 
 RESULTS = Path("results")
 
@@ -34,6 +35,17 @@ def find_run(text: str | None) -> Path:
             return candidate
     hint = suggestion(text, [path.parent.name for path in known])
     raise UsageError(f"'{text}' is not a run: it holds no manifest.json. {hint}".rstrip())
+
+
+def completeness(status: str, label: object, *, as_json: bool = False) -> int:
+    """The exit code that a run's status deserves; says so where it is not ``complete``.
+
+    A JSON document holds the status already, so that the words go to stderr beside it.
+    """
+    if status == "complete":
+        return 0
+    click.echo(partial_words(label), err=as_json)
+    return PartialError.exit_code
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
-from harness.cli.common import echo_json, find_run
+from harness.cli.common import completeness, echo_json, find_run
 from harness.errors import UsageError
 from harness.exporting import check_options, export_source, save_files
 from harness.plugins import Registry, load_registry
@@ -60,11 +60,13 @@ def export(
     written = save_files(entry, entry.spec.write(source), folder)
     if as_json:
         files = [str(one) for one in written]
-        echo_json({"schema": 1, "run": str(path), "format": exporter, "files": files})
+        document = {"run": str(path), "status": record.status, "format": exporter, "files": files}
+        echo_json({"schema": 1, **document})
     else:
         more = f" and {len(written) - 1} more" if len(written) > 1 else ""
         click.echo(f"{written[0]}{more}" if written else "Nothing to export: no score fits.")
-    return 0 if record.status == "complete" and written else 4
+    code = completeness(record.status, path, as_json=as_json)
+    return code if written else 4
 
 
 def _option(text: str) -> tuple[str, str]:

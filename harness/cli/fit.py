@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
-from harness.cli.common import echo_json, find_run
-from harness.cli.sources import Named, fit_options, read_fits
+from harness.cli.common import completeness, echo_json, find_run
+from harness.cli.sources import Named, fit_options, read_fits, source_status
 from harness.codec import SCHEMA
-from harness.errors import DataError, PartialError
+from harness.errors import DataError
 from harness.fitreport import fit_report, fits_table, held_text, ranking_table
 from harness.plots import Mark, check_target, fit_panel, save_figure
 from harness.plots.panels import series_marks, with_held_out, with_residuals
 from harness.results import RunDirectory
+from harness.wording import partial_note
 
 IN_FULL = 3
 
@@ -40,23 +41,13 @@ def fit(source: str, figure: Path | None, as_json: bool, **options: Any) -> int:
     fits = read_fits(source, options)
     if figure is not None:
         _plot(source, fits, figure)
-    partial = _is_partial(source)
+    status = source_status(source)
     if as_json:
-        status = "partial" if partial else "complete"
         fitted = [one.to_json() for one in fits]
         echo_json({"schema": SCHEMA, "status": status, "fits": fitted})
     else:
         click.echo(_text(fits))
-    if partial:
-        click.echo(f"PARTIAL: {source} is not complete; cells are missing or failed.", err=True)
-    return PartialError.exit_code if partial else 0
-
-
-def _is_partial(source: str) -> bool:
-    """Whether what was fitted is a run that is not complete."""
-    if Path(source).is_file():
-        return False
-    return RunDirectory(find_run(source)).read_run().status != "complete"
+    return completeness(status, source, as_json=as_json)
 
 
 def _plot(source: str, fits: tuple[Named, ...], figure: Path) -> None:
@@ -76,7 +67,7 @@ def _plot(source: str, fits: tuple[Named, ...], figure: Path) -> None:
     drawn = [panel for panel in panels if panel is not None]
     if not drawn:
         raise DataError(f"No fit to {source} has points to draw.")
-    save_figure(drawn, figure)
+    save_figure(drawn, figure, note="" if run is None else partial_note(run.status, source))
 
 
 def _text(fits: tuple[Named, ...]) -> str:

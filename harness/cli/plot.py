@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.common import find_run
+from harness.cli.common import completeness, find_run
 
 
 @click.command()
@@ -25,15 +25,17 @@ def plot(run: str | None, output: Path, tasks: tuple[str, ...], metrics: tuple[s
 
     Points with 95 % intervals, the law with its band, dashed beyond the largest size, what the
     smaller sizes foretold for the largest, and residuals. Needs matplotlib: pip install
-    'harness[plot]'. Exits with 4 when the run is partial.
+    'harness[plot]'. Exits with 4 when the run is partial, which the figure says
+    as well.
     """
     from harness.plots import check_target, run_panels, save_figure
     from harness.results import RunDirectory
+    from harness.wording import partial_note
 
     check_target(output)
     directory = RunDirectory(find_run(run))
     record = directory.read_run()
     panels = run_panels(record, directory, tasks=tasks, metrics=metrics)
-    save_figure(panels, output)
+    save_figure(panels, output, note=partial_note(record.status, directory.path))
     click.echo(f"{output}: {len(panels)} panels")
-    return 0 if record.status == "complete" else 4
+    return completeness(record.status, directory.path)

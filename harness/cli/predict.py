@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from harness.cli.common import echo_json
-from harness.cli.sources import Named, fit_options, read_fits
+from harness.cli.common import completeness, echo_json
+from harness.cli.sources import Named, fit_options, read_fits, source_status
 from harness.codec import SCHEMA
 from harness.errors import DataError, UsageError
 from harness.fitreport import allocation_text, isoflop_text, needed_text, prediction_text
@@ -38,7 +38,7 @@ def predict(
     """Foretell from SOURCE: a run, or a CSV file with a header, fitted as by `harness fit`.
 
     Every answer has a 95 % interval, and says how far beyond the data it lies. A fit that is not
-    identifiable gives no number, and exit code 4 when no fit gives one.
+    identifiable gives no number. Exits with 4 when no fit gives one, or when the run is partial.
     """
     if sum(value is not None for value in (size, target, compute)) != 1:
         raise UsageError("Ask one thing: --size N, --target 'METRIC>=VALUE' or --compute FLOP.")
@@ -51,8 +51,9 @@ def predict(
             answers.append((one, _answer(one, size, tokens, target, compute)))
         except DataError as error:
             refusals.append(f"{one.label}: {error}")
+    status = source_status(source)
     if as_json:
-        echo_json(_document(answers, refusals))
+        echo_json(_document(answers, refusals, status))
     else:
         for one, answer in answers:
             click.echo(f"{one.label} ({one.fit.law}): {_words(answer, size)}")
@@ -60,7 +61,8 @@ def predict(
                 click.echo(beside)
         for refusal in refusals:
             click.echo(refusal, err=True)
-    return 0 if answers else DataError.exit_code
+    code = completeness(status, source, as_json=as_json)
+    return code if answers else DataError.exit_code
 
 
 Answer = Prediction | Needed | Allocation
@@ -90,9 +92,12 @@ def _words(answer: Answer, size: float | None) -> str:
             return allocation_text(answer)
 
 
-def _document(answers: list[tuple[Named, Answer]], refusals: list[str]) -> dict[str, Any]:
+def _document(
+    answers: list[tuple[Named, Answer]], refusals: list[str], status: str
+) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
+        "status": status,
         "predictions": [
             dict(one.group)
             | {"metric": one.metric, "law": one.fit.law, "verdict": one.fit.verdict}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.common import echo_json, find_run
+from harness.cli.common import completeness, echo_json, find_run
 
 
 @click.command()
@@ -36,7 +36,8 @@ def report(run: str | None, output: Path | None, samples: int | None, as_json: b
     size = save_report(path, target, samples=samples)
     status = RunDirectory(path).read_run().status
     if as_json:
-        echo_json({"schema": 1, "run": str(path), "file": str(target), "bytes": size})
+        document = {"run": str(path), "status": status, "file": str(target), "bytes": size}
+        echo_json({"schema": 1, **document})
     else:
         click.echo(f"{target}: {size / 1e6:.1f} MB")
-    return 0 if status == "complete" else 4
+    return completeness(status, path, as_json=as_json)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from harness.cli.common import echo_json, find_run
+from harness.cli.common import completeness, echo_json, find_run
 from harness.cli.tokens import sends_of, tokens_entry
 from harness.codec import SCHEMA, to_json
 from harness.errors import UsageError, suggestion
@@ -87,8 +87,9 @@ def print_samples(directory: RunDirectory, number: int, chosen: Chosen, *, as_js
         if not as_json:
             click.echo()
     if as_json:
-        echo_json({"schema": SCHEMA, "run": record.directory, "samples": entries})
-    return 0 if record.status == "complete" else 4
+        head = {"schema": SCHEMA, "run": record.directory, "status": record.status}
+        echo_json(head | {"samples": entries})
+    return completeness(record.status, record.directory, as_json=as_json)
 
 
 def _sends(directory: RunDirectory, cell: CellRecord) -> Sends:
@@ -154,8 +155,9 @@ def print_tags(directory: RunDirectory, *, as_json: bool = False, best: bool = F
     if best and reports:
         click.echo(f"\nThe same for every model: harness show {run.directory} --tags")
     if as_json:
-        echo_json({"schema": SCHEMA, "run": run.directory, "reports": entries})
-    return 0 if run.status == "complete" else 4
+        head = {"schema": SCHEMA, "run": run.directory, "status": run.status}
+        echo_json(head | {"reports": entries})
+    return completeness(run.status, run.directory, as_json=as_json)
 
 
 def print_run(directory: RunDirectory, *, as_json: bool, efficiency: bool = False) -> int:

@@ -102,6 +102,13 @@ def read_fits(source: str, options: dict[str, Any]) -> tuple[Named, ...]:
     return _fits(source, request)
 
 
+def source_status(source: str) -> str:
+    """Whether what was fitted is ``complete``, as any table is, or a run that is ``partial``."""
+    if Path(source).is_file():
+        return "complete"
+    return RunDirectory(find_run(source)).read_run().status
+
+
 def _fits(source: str, request: FitRequest) -> tuple[Named, ...]:
     path = Path(source)
     if path.is_file():

@@ -106,12 +106,13 @@ def _scaling_plot(run: RunRecord) -> bytes | None:
     """The figure of ``harness plot``; None where nothing can be drawn."""
     from harness.plots import run_panels, save_figure
     from harness.results import RunDirectory
+    from harness.wording import partial_note
 
     try:
         panels = run_panels(run, RunDirectory(Path(run.directory)), tasks=(), metrics=())
         with TemporaryDirectory() as folder:
             path = Path(folder) / "scaling.png"
-            save_figure(panels, path)
+            save_figure(panels, path, note=partial_note(run.status, run.directory))
             return path.read_bytes()
     except Exception:  # too few sizes, no matplotlib, ...: the scores are sent all the same
         return None

@@ -15,7 +15,7 @@ from harness.compare.cells import CellComparison
 from harness.stats.curves import Shift
 from harness.table import remarks, value_text
 from harness.types import Metric
-from harness.wording import MISSING, short, short_names
+from harness.wording import MISSING, partial_words, short, short_names
 
 CELL_HEADER = (
     "task", "model", "metric", "first", "second", "difference [95 %]", "p", "p (Holm)",
@@ -74,7 +74,7 @@ def _legend(found: Comparison) -> str:
     number = sum(one.test == stats.UNPAIRED for one in found.cells)
     if number:
         words += f"\n{unpaired_words(number)}"
-    return words + "".join(f"\nPARTIAL: {label} is not complete." for label in partial)
+    return words + "".join(f"\n{partial_words(label)}" for label in partial)
 
 
 def unpaired_words(number: int) -> str:

@@ -13,7 +13,7 @@ from harness.leaderboard.records import Board, Column, Entry, Row
 
 FIXED = ("rank", "model", "family", "run", "params", "non_embedding", "train_tokens")
 COUNTS = ("errors", "truncated", "prompt_truncated", "empty", "unparseable")
-COSTS = ("tokens_per_second", "peak_bytes", "pareto")
+COSTS = ("tokens_per_second", "peak_bytes", "pareto", "status")
 
 
 def board_csv(board: Board) -> str:
@@ -30,7 +30,7 @@ def board_csv(board: Board) -> str:
     means = ("mean", "mean lo", "mean hi")
     writer.writerow([csv_text(name) for name in (*FIXED, *parts, *means, *COSTS)])
     for row in board.rows:
-        writer.writerow([_cell(value) for value in _values(row)])
+        writer.writerow([_cell(value) for value in (*_values(row), _status(board, row))])
     return file.getvalue()
 
 
@@ -46,6 +46,11 @@ def _values(row: Row) -> list[object]:
             values += [getattr(entry.counts, count) for count in COUNTS]
     values += [row.mean, *(row.mean_ci or (None, None))]
     return [*values, row.tokens_per_second, row.peak_bytes, row.pareto]
+
+
+def _status(board: Board, row: Row) -> str:
+    """Of the row's run: a file cut from its notes must tell by itself."""
+    return "partial" if row.run in board.partial else "complete"
 
 
 def _cell(value: object) -> object:

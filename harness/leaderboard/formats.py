@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.leaderboard.escape import html_text, latex_text, markdown_code, markdown_text
 from harness.leaderboard.records import Board, Column, Entry, Row
 from harness.types import Metric
-from harness.wording import MISSING, count
+from harness.wording import MISSING, count, partial_words
 
 ARROWS = {True: "↑", False: "↓"}
 FRONT = "◆"
@@ -167,7 +167,7 @@ def _amount(value: float | None, unit: float) -> Text:
 def _notes(board: Board) -> Iterator[str]:
     """What a reader must know to read the table."""
     for label in board.partial:
-        yield f"PARTIAL: {label} is not complete; cells are missing or failed."
+        yield partial_words(label)
     yield (
         f"Ranked by {board.ranked_by}. A rank is shared with the best model of it where no test "
         "separates the two (5 % over the column, Bonferroni); bold: first rank of its column. "

@@ -24,6 +24,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 WIDTH, TALL = 3.5, 3.6
 """Inches of one panel: two fit beside each other on a page."""
 
+WARNING = "#D55E00"
 MANY = 30
 """More points than this are drawn small and faint."""
 
@@ -56,8 +57,10 @@ def check_target(path: Path) -> None:
         ) from error
 
 
-def save_figure(panels: Sequence[Panel], path: Path) -> None:
+def save_figure(panels: Sequence[Panel], path: Path, *, note: str = "") -> None:
     """Draw the panels, each with its residuals below, and write the figure whole.
+
+    A ``note`` stands above all panels.
 
     Raises:
         UsageError: as :func:`check_target`. SaveError: the file cannot be written.
@@ -70,6 +73,8 @@ def save_figure(panels: Sequence[Panel], path: Path) -> None:
         # A name in a script that the font lacks is no reason to fail, or to complain.
         warnings.filterwarnings("ignore", message="Glyph")
         figure = _figure(panels)
+        if note:
+            figure.suptitle(_text(note), fontsize=9, color=WARNING)
         suffix = path.suffix.lower().lstrip(".")
         stamp: dict[str, Any] = {"Date": None} if suffix == "svg" else {}
         stamp = {"CreationDate": None} if suffix == "pdf" else stamp
