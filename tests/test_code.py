@@ -9,7 +9,9 @@ import gzip
 import json
 import os
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -24,8 +26,8 @@ from harness.errors import DataError, UsageError
 from harness.plugins import PluginInfo, Registered, Registry
 from harness.testing import check_task
 from harness.types import Generate, ModelInfo, ModelSpec, Request, Response, TaskSettings
-from harness_code import OPTIONS, harness_tasks
-from harness_code.sandbox import Limits, Outcome, run_program
+from harness_code import OPTIONS, harness_tasks, sandbox
+from harness_code.sandbox import Limits, Outcome, prove, run_program
 from harness_code.task import CodeTask, build
 
 QUICK = Limits(seconds=2.0)
@@ -76,6 +78,53 @@ def test_claiming_to_have_passed_is_not_passing() -> None:
     assert run(claim).status == "failed"
 
 
+STEAL = (
+    "import json, os, sys\n"
+    "frame = sys._getframe()\n"
+    "while 'token' not in frame.f_locals:\n"
+    "    frame = frame.f_back\n"
+    "said = json.dumps({'passed': frame.f_locals['token']}).encode()\n"
+    "os.write(frame.f_locals['result'], said + b'\\n')\n"
+    "os._exit(0)\n"
+)
+"""Finds how the child reports, and reports."""
+PATCH = (
+    "import __main__\n"
+    "say = __main__._say\n"
+    "__main__._say = lambda result, what: say(result, {'passed': 'yes', **what})\n"
+    "raise ValueError('wrong')\n"
+)
+LISTEN = "import sys\nraise SystemExit(str(sys.orig_argv))\n"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        STEAL,
+        PATCH,
+        "import os\nos._exit(0)\n",
+        "import sys\nsys.exit(0)\n",
+        "print('passed')\nraise SystemExit\n",
+        "import atexit, os\natexit.register(os._exit, 0)\nraise ValueError\n",
+        "import signal, os\nos.kill(os.getpid(), signal.SIGKILL)\n",
+    ],
+    ids=["token", "patch", "_exit", "exit", "print", "atexit", "killed"],
+)
+def test_a_pass_is_not_forged(program: str) -> None:
+    assert prove(f"{program}\nassert False", QUICK).status == "failed"
+
+
+def test_what_steals_the_token_passes_a_single_run() -> None:
+    # So the second run is needed: without it the test above would fail.
+    assert run(STEAL).passed
+    assert prove("assert True", QUICK).passed
+
+
+def test_neither_the_token_nor_the_tests_lie_about() -> None:
+    assert "token" not in run("import sys\nraise SystemExit(str(sys.orig_argv))").detail
+    assert run("import os\nraise SystemExit(str(os.listdir()))").detail == "SystemExit: []"
+
+
 def test_an_endless_loop_is_ended() -> None:
     started = time.monotonic()
     assert run("while True: pass").status == "timeout"
@@ -89,24 +138,27 @@ def test_sleep_is_ended_with_all_that_was_started() -> None:
         "for _ in range(3):\n"
         "    if os.fork() == 0:\n"
         "        os.setsid()\n"
-        "        break\n"
+        f"        os.execv('/bin/sleep', ['sleep', '{SLEEP}'])\n"
         "time.sleep(987)\n"
     )
-    before = _children()
     assert run(program).status == "timeout"
     time.sleep(0.2)
-    assert _children() <= before
+    assert not _sleeping()
 
 
-def _children() -> set[str]:
-    """Processes that run the child's script."""
+SLEEP = f"987.{os.getpid()}"
+"""Seconds that no other process sleeps."""
+
+
+def _sleeping() -> set[str]:
+    """Processes that sleep so long."""
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if b"child.py" in command and b"harness-code-" in command:
+        if command.split(b"\0")[:2] == [b"sleep", SLEEP.encode()]:
             found.add(folder.name)
     return found
 
@@ -146,16 +198,32 @@ def test_memory_without_end_is_refused() -> None:
     assert outcome.detail.startswith("MemoryError") or outcome.detail == "it ended without a word"
 
 
-def test_files_are_written_in_its_own_folder_alone(hook: bool, tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
-    (tmp_path / "there").write_text("kept")
-    (tmp_path / "there").chmod(0o666)
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder of this user's that every user can reach, read and write: no owner's rights keep a
+    program out, the confinement alone does."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o777)
+        (folder / "there").write_text("kept hunter2")
+        (folder / "there").chmod(0o666)
+        yield folder
+
+
+def test_files_are_written_in_its_own_folder_alone(hook: bool, open_folder: Path) -> None:
+    tmp_path = open_folder
     for attempt in (
         f"open({str(tmp_path / 'new')!r}, 'w')",
         f"open({str(tmp_path / 'there')!r}, 'a').write('x')",
         f"os.remove({str(tmp_path / 'there')!r})",
         f"os.mkdir({str(tmp_path / 'folder')!r})",
-        f"os.rename('program.py', {str(tmp_path / 'moved')!r})",
+        f"open('own', 'w').close(); os.rename('own', {str(tmp_path / 'moved')!r})",
+        f"open('own', 'w').close(); os.link('own', {str(tmp_path / 'linked')!r})",
+        f"os.symlink({str(tmp_path)!r}, 'way'); open('way/new', 'w')",
+        f"os.chmod({str(tmp_path / 'there')!r}, 0)",
+        "open('/dev/shm/harness-test', 'w')",
+        "open('/tmp/harness-test', 'w')",
+        "open('/var/tmp/harness-test', 'w')",
         f"os.symlink('/', {str(tmp_path / 'link')!r})",
         f"os.truncate({str(tmp_path / 'there')!r}, 0)",
         "open('../beside', 'w')",
@@ -164,7 +232,8 @@ def test_files_are_written_in_its_own_folder_alone(hook: bool, tmp_path: Path) -
         assert outcome.status == "failed", attempt
         assert "Error" in outcome.detail
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
-    assert (tmp_path / "there").read_text() == "kept"
+    assert (tmp_path / "there").read_text() == "kept hunter2"
+    assert not [p for p in ("/dev/shm", "/tmp", "/var/tmp") if (Path(p) / "harness-test").exists()]
 
 
 def test_its_own_folder_is_its_own_and_is_gone_afterwards(hook: bool) -> None:
@@ -229,14 +298,102 @@ def test_secrets_of_the_environment_are_out_of_reach(
 
 
 @LINUX
-def test_files_of_others_are_not_read(hook: bool, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("hunter2")
-    secret.chmod(0o644)
-    outcome = run(f"raise SystemExit(open({str(secret)!r}).read())", hook)
-    if "files" in outcome.missing:
+def test_files_of_others_are_not_read(hook: bool, open_folder: Path) -> None:
+    if "files" in run("pass").missing:
         pytest.skip("this kernel does not confine files")
-    assert "hunter2" not in outcome.detail
+    secret = str(open_folder / "there")
+    for attempt in (
+        f"found = open({secret!r}).read()",
+        f"os.symlink({secret!r}, 'way'); found = open('way').read()",
+        f"os.link({secret!r}, 'way'); found = open('way').read()",
+        f"found = subprocess.run(['/bin/cat', {secret!r}], capture_output=True).stdout",
+        f"found = 'hunter2' if os.listdir({str(open_folder)!r}) else ''",
+        "found = 'hunter2' if os.listdir(os.path.expanduser('~root')) else ''",
+        "found = 'hunter2' if 'root' in open('/etc/passwd').read() else ''",
+    ):
+        outcome = run(f"import os, subprocess\n{attempt}\nraise SystemExit(str(found))", hook)
+        assert outcome.status == "failed" and "hunter2" not in outcome.detail, attempt
+
+
+@LINUX
+def test_processes_of_others_are_out_of_reach(hook: bool) -> None:
+    before = os.getppid()
+    program = (
+        "import os, signal\n"
+        f"for number in ({os.getpid()}, -1, -{os.getpgid(0)}):\n"
+        "    try:\n"
+        "        os.kill(number, 0)\n"
+        "    except ProcessLookupError:\n"
+        "        continue\n"
+        "    raise SystemExit(f'{number} is there')\n"
+        "raise SystemExit(f'alone {os.getppid()}')\n"
+    )
+    assert run(program, hook).detail == "SystemExit: alone 0"
+    assert os.getppid() == before
+
+
+@LINUX
+def test_nothing_goes_on_after_a_program_that_passed() -> None:
+    if "processes" in run("pass").missing:
+        pytest.skip("this kernel does not confine processes")
+    daemon = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        f"        os.execv('/bin/sleep', ['sleep', '{SLEEP}'])\n"
+        "    os._exit(0)\n"
+        "time.sleep(0.3)\n"
+    )
+    assert run(daemon).passed
+    time.sleep(0.2)
+    assert not _sleeping()
+
+
+@LINUX
+def test_an_abstract_socket_is_not_reached(hook: bool) -> None:
+    name = f"\0harness-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(name)
+        server.listen()
+        outcome = run(
+            f"import socket\nsocket.socket(socket.AF_UNIX).connect({name!r})\n"
+            "raise SystemExit('connected')",
+            hook,
+        )
+    assert "Error" in outcome.detail
+
+
+def test_the_interpreters_own_barriers_hold_alone(
+    tmp_path: Path, listener: tuple[int, list[object]]
+) -> None:
+    # What stands where a kernel has none: here nothing but the hook, in a process of its own.
+    own = tmp_path / "own"
+    own.mkdir()
+    port, visitors = listener
+    for attempt in (
+        f"open({str(tmp_path / 'new')!r}, 'w')",
+        f"os.mkdir({str(tmp_path / 'folder')!r})",
+        f"os.rename('program.py', {str(tmp_path / 'moved')!r})",
+        f"os.open({str(tmp_path / 'new')!r}, os.O_CREAT)",
+        f"socket.create_connection(('127.0.0.1', {port}), 1)",
+    ):
+        program = (
+            "import os, socket, sys\nimport confine\n"
+            "open('program.py', 'w').close()\n"
+            f"sys.addaudithook(confine.audit({str(own)!r}))\n"
+            f"open('inside', 'w').close()\n{attempt}\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=own,
+            env={"PYTHONPATH": str(Path(sandbox.__file__).parent)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "PermissionError: " in done.stderr, attempt
+    assert {path.name for path in tmp_path.iterdir()} == {"own"} and visitors == []
 
 
 PROBLEM = {

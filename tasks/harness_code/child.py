@@ -1,7 +1,8 @@
 """The child process: gives up what it does not need, runs one program, says how it ended.
 
 Started as a script by :mod:`harness_code.sandbox`, with an emptied environment and nothing of the
-harness in reach. The program's text is a file of the folder; how it went is written to a pipe.
+harness in reach. The program's text is a file of the folder, gone before the program runs, and
+what to allow comes through a pipe; how it went is written to another.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from importlib import import_module
 
 def main() -> None:
     """Confine this process as the settings say, then run the program."""
-    settings = json.loads(sys.argv[1])
+    with open(int(sys.argv[1]), "rb") as told:  # noqa: PTH123
+        settings = json.load(told)
     sys.argv[1:] = []
     sys.path[:] = [settings["package"], *sys.path[1:]]
     confine = import_module("confine")  # a script has no package to import it from
 
     result, folder = settings["result"], settings["folder"]
     missing = confine.isolate(lambda number: _say(result, {"process": number}))
-    source = open("program.py", encoding="utf-8").read()  # noqa: SIM115, PTH123
+    with open("program.py", encoding="utf-8") as file:  # noqa: PTH123
+        source = file.read()
+    os.remove("program.py")  # noqa: PTH107
     missing += confine.drop_privileges(folder, settings["user"])
     missing += confine.restrict_files(folder)
     missing += confine.limit(*settings["limits"])

@@ -108,7 +108,6 @@ def drop_privileges(folder: str, user: int) -> list[str]:
             import_module(name)
     try:
         os.chown(folder, user, user)
-        os.chown(os.path.join(folder, "program.py"), user, user)  # noqa: PTH118
         os.setgroups([])
         os.setgid(user)
         os.setuid(user)

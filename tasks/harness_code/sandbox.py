@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -70,29 +70,50 @@ def run_program(program: str, limits: Limits = Limits(), *, hook: bool = True) -
         source.write_text(program, encoding="utf-8", errors="backslashreplace")
         reading, writing = os.pipe()
         token = secrets.token_hex(16)
+        settings = _settings(folder, writing, token, limits, hook)
+        script = str(Path(__file__).parent / "child.py")
         try:
             child = subprocess.Popen(
-                _command(folder, writing, token, limits, hook),
+                # -I and -S: no environment variables, no site packages, nothing of the folder.
+                [sys.executable, "-I", "-S", "-B", script, str(settings)],
                 cwd=folder,
                 env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": folder, "TMPDIR": folder},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=(writing,),
+                pass_fds=(writing, settings),
                 start_new_session=True,
             )
         finally:
             os.close(writing)
+            os.close(settings)
         try:
             return _Watch(child, reading, token, limits).outcome()
         finally:
             os.close(reading)
 
 
-def _command(folder: str, result: int, token: str, limits: Limits, hook: bool) -> list[str]:
-    here = Path(__file__).parent
+def prove(program: str, limits: Limits = Limits()) -> Outcome:
+    """Run ``program``, and one that passes once more with a last line that fails.
+
+    What passes then, too, did not come to its end either time: it speaks for itself, and has
+    failed. A program shares its interpreter with what reports on it, so it can find out how.
+    """
+    outcome = run_program(program, limits)
+    if not outcome.passed:
+        return outcome
+    nonce = secrets.token_hex(8)
+    again = run_program(f"{program}\nraise AssertionError({nonce!r})\n", limits)
+    if not again.passed:
+        return outcome
+    said = "it says that it passed, also where its last line fails"
+    return replace(outcome, status="failed", detail=said)
+
+
+def _settings(folder: str, result: int, token: str, limits: Limits, hook: bool) -> int:
+    """A pipe that holds what the child is to know; on no command line, where a program reads it."""
     settings = {
-        "package": str(here),
+        "package": str(Path(__file__).parent),
         "folder": folder,
         "result": result,
         "token": token,
@@ -100,9 +121,10 @@ def _command(folder: str, result: int, token: str, limits: Limits, hook: bool) -
         "user": FIRST_USER + int(token, 16) % USERS,
         "limits": [limits.seconds, limits.memory, limits.file_bytes, limits.processes],
     }
-    script = str(here / "child.py")
-    # -I and -S: no environment variables, no site packages, nothing of the current folder.
-    return [sys.executable, "-I", "-S", "-B", script, json.dumps(settings)]
+    reading, writing = os.pipe()
+    os.write(writing, json.dumps(settings).encode())
+    os.close(writing)
+    return reading
 
 
 class _Watch:

@@ -16,7 +16,7 @@ from harness import metrics
 from harness.errors import DataError, UsageError
 from harness.types import Generate, Metric, Response, Sample, Stats
 from harness_code import PERMISSION
-from harness_code.sandbox import Limits, Outcome, run_program
+from harness_code.sandbox import Limits, Outcome, prove, run_program
 from harness_files import check_ids, check_options, data_file, number_option, read_json_lines
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ class CodeTask:
         return stats
 
     def _run(self, program: str) -> Outcome:
-        outcome = run_program(program, self.limits)
+        outcome = prove(program, self.limits)
         # A process that did not come up says nothing of the program: once more.
-        return run_program(program, self.limits) if outcome.status == "unstarted" else outcome
+        return prove(program, self.limits) if outcome.status == "unstarted" else outcome
 
     def oracle(self, sample: Sample) -> tuple[Response, ...]:
         """A model that writes the data set's own solution."""
