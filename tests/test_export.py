@@ -311,6 +311,32 @@ def test_lm_eval_files_come_back_equal(run: Path, tmp_path: Path) -> None:
         assert [len(stats.graded(name)) for name in ("f1", "nll")] == [2, 2]
 
 
+def test_answers_whose_numbers_could_not_be_used_are_given_on_with_them(tmp_path: Path) -> None:
+    score = ImportedScore(metric=F1, value=50.0, n=500)
+    rows = (sample(0, 100.0), sample(1, 0.0), sample(2, 0.0))  # three of 500: not used; one failed
+    made = ImportedCell(model="m", task="t", scores=(score,), files=("x",), samples=rows)
+    save("x", [made], tmp_path / "run")
+    give("lm-eval", tmp_path / "run", tmp_path / "out")
+    (again,) = take("lm-eval", tmp_path / "again", tmp_path / "out")
+    kept = list(RunDirectory(tmp_path / "again").read_samples(again))
+    said = [[(r.text, r.logprob) for r in s.responses] for s in kept]
+    assert said == [[(r.text, r.logprob) for r in s.responses] for s in rows[:2]]
+    assert again.scores[0].value == 50.0 and not any(s.stats for s in kept)
+
+
+def test_a_number_of_samples_that_no_file_said_is_not_written_as_none(tmp_path: Path) -> None:
+    score = ImportedScore(metric=F1, value=50.0, stderr=2.0)
+    save("x", [ImportedCell(model="m", task="t", scores=(score,), files=("x",))], tmp_path / "run")
+    (path,) = give("lm-eval", tmp_path / "run", tmp_path / "lm")
+    assert json.loads(path.read_text())["n-samples"] == {}
+    (path,) = give("csv", tmp_path / "run", tmp_path / "csv")
+    (row,) = csv.DictReader(path.read_text().splitlines())
+    assert (row["n"], row["samples"], row["stderr"]) == ("", "", "2.0")
+    (path,) = give("every-eval-ever", tmp_path / "run", tmp_path / "eee")
+    (result,) = json.loads(path.read_text())["evaluation_results"]
+    assert "num_samples" not in result["score_details"]["uncertainty"]
+
+
 def test_percent_becomes_shares_where_readers_of_lm_eval_expect_them(tmp_path: Path) -> None:
     score = ImportedScore(metric=Metric(name="acc", bounds=(0.0, 100.0)), value=37.5, stderr=2.0)
     made = ImportedCell(model="m", task="t", scores=(score,), files=("x",))

@@ -165,6 +165,9 @@ def test_helm_directories(files: Path, tmp_path: Path) -> None:
     cells = {r.task: r for r in records}
     # The test split alone: nine of the ten instances, four of the five.
     assert {t: r.scores[0].n for t, r in cells.items()} == {task: 9, "narrative_qa": 4}
+    assert {note for r in records if r.origin for note in r.origin.notes} == {
+        "1 instance of the split 'valid' left out"
+    }
     assert cells[task].scores[0].metric.chance == 0.25
     rows = RunDirectory(tmp_path / "run").read_stats(cells["narrative_qa"])
     assert sum(value for value, _ in rows.by_sample("f1_score").values()) / 4 == pytest.approx(
@@ -202,3 +205,6 @@ def test_requests_of_olmes_hold_no_scores(files: Path) -> None:
 
     with pytest.raises(DataError, match="hold no scores"):
         read("olmes", files / "oe_eval_requests")
+    for name in ("requests.jsonl.gz", "config.json"):
+        with pytest.raises(DataError, match="no metrics file of OLMES.*hold no scores"):
+            read("olmes", files / "oe_eval_requests" / f"openbookqa_val_rc_5shot.{name}")

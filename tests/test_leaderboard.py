@@ -7,6 +7,8 @@ import html.parser
 import io
 import json
 import re
+import shutil
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from harness.leaderboard import (
     build_board,
     read_source,
 )
+from harness.leaderboard.escape import latex_text
 from harness.leaderboard.ranking import draws_separate, from_samples, ranks
 from harness.types import Counts, Metric
 
@@ -242,16 +245,57 @@ def test_hostile_names_are_text_in_html(hostile: Board) -> None:
 
 
 def test_hostile_names_are_no_commands_in_latex(hostile: Board) -> None:
-    text = board_latex(hostile)
+    lines = board_latex(hostile).splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("%"))
     commands = set(re.findall(r"\\([a-z]+)", text))
     ours = {"begin", "end", "toprule", "midrule", "bottomrule", "textbf", "textbackslash"}
     ours |= {"textasciitilde", "textasciicircum", "textless", "textgreater", "textbar"}
     ours |= {"uparrow", "blacklozenge", "usepackage", "textquotedbl", "downarrow", "dag"}
+    ours |= {"textquotesingle", "textasciigrave", "harnesswide", "providecommand", "ifdefined"}
+    ours |= {"mathchar", "else", "texttt", "fi"}
     assert commands <= ours
     rows = text.split("\\midrule\n")[1].split("\\bottomrule")[0].strip().splitlines()
     assert len(rows) == len(HOSTILE)
     assert len({len(re.findall(r"(?<!\\)&", row)) for row in rows}) == 1
     assert all(not re.search(r"(?<!\\)[#_]", row) for row in rows)
+
+
+def test_a_name_beyond_the_fonts_of_latex_is_printed_or_spelt_out() -> None:
+    assert latex_text("a--b ``q'' éŁ–€") == (
+        r"a-{}-b \textasciigrave{}\textasciigrave{}q\textquotesingle{}\textquotesingle{} éŁ–€"
+    )
+    assert latex_text("模λĦ") == (
+        r"\harnesswide{模}{U+6A21}\harnesswide{λ}{U+03BB}\harnesswide{Ħ}{U+0126}"
+    )
+
+
+def test_latex_compiles_with_hostile_names(tmp_path: Path) -> None:
+    latex = shutil.which("pdflatex")
+    if latex is None:
+        pytest.skip("skipped: no LaTeX is installed")
+    names = [
+        *HOSTILE,
+        "日本語 модель 😀 λ≤∞",
+        "ü é ß Ł ø … – — “q” µ × ° €",
+        "[x] \\\\[3cm]",
+        "%\\end",
+    ]
+    cells = [
+        toys.ToyCell(stats={toys.ACC: right(0.05 * i)}, model=name, task="中 % & _{}^~#$\\q")
+        for i, name in enumerate(names)
+    ]
+    (tmp_path / "board.tex").write_text(board_latex(board(tmp_path, *cells)), encoding="utf-8")
+    (tmp_path / "page.tex").write_text(
+        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,amssymb,textcomp}"
+        r"\begin{document}\input{board}\end{document}"
+    )
+    done = subprocess.run(
+        [latex, "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "page.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout[-1500:]
 
 
 def test_json_holds_names_as_they_are_and_only_numbers_json_knows(hostile: Board) -> None:

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from browser import Browser, find_browser
 from gate_toys import ACC, BPB, ToyCell, column
+from interchange import save
 
 from harness.cli import invoke
 from harness.results import Manifest, PlannedCell, RunDirectory
-from harness.types import Generate, Response, SampleRecord
+from harness.sizes import read_sizing
+from harness.types import Generate, ImportedCell, ImportedScore, Metric, Response, SampleRecord
 
 SIZES = (1_000, 4_000, 16_000, 64_000, 256_000)
 MANY = 10_000
@@ -148,7 +150,7 @@ def test_curves_have_points_law_band_and_the_held_out_size(opened: Browser) -> N
     assert opened.evaluate(count.format(".law")) == opened.evaluate(count.format(".band")) == 2
     assert "exponent" in opened.evaluate("document.querySelector('.fits').textContent")
     opened.evaluate("document.querySelector('.point').focus()")
-    assert "n = 10000" in opened.evaluate("document.getElementById('tip').textContent")
+    assert "n = 10,000" in opened.evaluate("document.getElementById('tip').textContent")
     assert opened.evaluate("document.getElementById('tip').hidden") is False
     opened.key("Escape")
     assert opened.evaluate("document.getElementById('tip').hidden") is True
@@ -211,3 +213,36 @@ def test_dark_light_and_narrow_can_be_read(opened: Browser, tmp_path: Path) -> N
         assert opened.evaluate(wide), "the page scrolls sideways"
         pictures.append(opened.picture(tmp_path / f"{dark}.png"))
     assert pictures[0] != pictures[1]
+
+
+def test_a_page_without_samples_shows_no_empty_browser_and_chance_beside_the_points(
+    opened: Browser, tmp_path: Path
+) -> None:
+    """Last in the file: it leaves the page that the others look at."""
+    metric = Metric(name="acc", bounds=(0.0, 1.0), chance=0.25)
+    cells = [
+        ImportedCell(
+            model=f"m-{size}m",
+            task="t",
+            scores=(ImportedScore(metric=metric, value=0.25, stderr=0.05),),
+            files=("x",),
+        )
+        for size in (1, 4, 16, 64)
+    ]
+    save("x", cells, tmp_path / "run", read_sizing(None, "m-([0-9]+m)", None))
+    assert invoke(["report", str(tmp_path / "run"), "-o", str(tmp_path / "page.html")]) == 0
+    opened.look(width=1300, height=900)
+    opened.open(tmp_path / "page.html")
+    assert opened.evaluate("document.querySelector('.browser').getClientRects().length") == 0
+    opened.wait("!!document.querySelector('svg .over')")
+    # The label of the chance level stands clear of every interval.
+    clear = """(() => {
+      const label = document.querySelector('svg .over').getBoundingClientRect();
+      return [...document.querySelectorAll('svg .whisker')].every((line) => {
+        const box = line.getBoundingClientRect();
+        return box.right < label.left || box.left > label.right;
+      });
+    })()"""
+    assert opened.evaluate(clear)
+    n = "document.querySelector('#score-table td:nth-child(7)').textContent"
+    assert opened.evaluate(n) == "–"

@@ -10,8 +10,17 @@ LATEX = {
     "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
     "[": "{[}", "]": "{]}", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "◆": r"$\blacklozenge$",
-    "†": r"\dag{}", "−": "--", "·": r"$\cdot$",
+    "†": r"\dag{}", "−": "$-$", "·": r"$\cdot$", "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
 }  # fmt: skip
+LATEX_WIDE = r"\harnesswide"
+LATEX_WIDE_MEANS = (
+    LATEX_WIDE.join((r"\providecommand{", "}")) + r"[2]{\ifdefined\Umathchar#1\else\texttt{#2}\fi}"
+)
+"""For what pdfLaTeX's T1 fonts lack: XeLaTeX and LuaLaTeX print it, pdfLaTeX its code point."""
+_NOT_IN_T1 = frozenset("\u00ad\u0126\u0127\u0138\u013f\u0140\u0149\u0166\u0167")
+_ALSO_IN_T1 = frozenset("‐–—‘’‚“”„‡•…‰‹›€™")
+_LIGATURES = frozenset("-,")
 MARKDOWN = re.compile(r"([\\`*_{}\[\]|~#$])")
 FORMULA = tuple("=+-@\t\r＝＋－＠")
 
@@ -40,8 +49,25 @@ def html_text(text: str) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Every character that TeX takes for a command, as the command that prints it."""
-    return "".join(LATEX.get(character, character) for character in visible(text))
+    """Every character that TeX takes for a command, or its fonts lack, as what prints it.
+
+    A text outside of Western and Central European scripts needs :data:`LATEX_WIDE_MEANS` above.
+    """
+    parts: list[str] = []
+    before = ""
+    for character in visible(text):
+        if character == before and character in _LIGATURES:
+            parts.append("{}")  # two hyphens would become a dash
+        parts.append(LATEX.get(character) or _in_t1(character))
+        before = character
+    return "".join(parts)
+
+
+def _in_t1(character: str) -> str:
+    known = " " <= character <= "~" or ("\u00a1" <= character <= "\u017e")
+    if (known and character not in _NOT_IN_T1) or character in _ALSO_IN_T1:
+        return character
+    return f"{LATEX_WIDE}{{{character}}}{{U+{ord(character):04X}}}"
 
 
 def csv_text(text: str) -> str:

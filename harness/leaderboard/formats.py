@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.leaderboard.escape import html_text, latex_text, markdown_code, markdown_text
+from harness.leaderboard.escape import (
+    LATEX_WIDE,
+    LATEX_WIDE_MEANS,
+    html_text,
+    latex_text,
+    markdown_code,
+    markdown_text,
+    visible,
+)
 from harness.leaderboard.records import Board, Column, Entry, Row
 from harness.types import Metric
 from harness.wording import MISSING, count, partial_words
@@ -88,7 +96,6 @@ def board_latex(board: Board) -> str:
     grid = _grid(board)
     align = "rl" + "r" * (len(grid.header) - LEFT)
     lines = [
-        "% needs \\usepackage{booktabs,amssymb,textcomp}, and T1 fonts",
         f"\\begin{{tabular}}{{{align}}}",
         "\\toprule",
         " & ".join(map(latex_text, grid.header)) + " \\\\",
@@ -97,10 +104,13 @@ def board_latex(board: Board) -> str:
     for row in grid.rows:
         lines.append(" & ".join(_styled(c, latex_text, "\\textbf{{{}}}") for c in row) + " \\\\")
     lines += ["\\bottomrule", "\\end{tabular}"]
-    # A comment ends with its line, and the escapes leave no line end in a name.
-    lines += [f"% {latex_text(note)}" for note in _notes(board)]
-    lines += [f"% {latex_text(name)}: {latex_text(text)}" for name, text in _signatures(board)]
-    return "\n".join(lines) + "\n"
+    head = ["% needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs,amssymb,textcomp}"]
+    if any(LATEX_WIDE in line for line in lines):
+        head.append(LATEX_WIDE_MEANS)
+    # A comment ends with its line; what is visible has no line end, and nothing runs in a comment.
+    lines += [f"% {visible(note)}" for note in _notes(board)]
+    lines += [f"% {visible(name)}: {visible(text)}" for name, text in _signatures(board)]
+    return "\n".join(head + lines) + "\n"
 
 
 def _styled(cell: Text, escape: Callable[[str], str], strong: str) -> str:

@@ -199,7 +199,7 @@ def _metric(metric: Metric, signature: str) -> dict[str, Any]:
 
 
 def _uncertainty(cell: CellRecord, score: Score) -> dict[str, Any]:
-    found: dict[str, Any] = {"num_samples": score.n}
+    found: dict[str, Any] = {"num_samples": score.n} if score.n else {}
     if score.stderr is not None:
         found["standard_error"] = {"value": score.stderr, "method": "as imported"}
     low, high = score.ci

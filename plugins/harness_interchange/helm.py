@@ -83,7 +83,18 @@ def _cell(run: Path) -> ImportedCell:
             "instructions": str(adapter.get("instructions", ""))[:200],
         },
         samples=samples,
+        notes=_left_out(stats, split),
     )
+
+
+def _left_out(stats: Sequence[Any], split: str | None) -> tuple[str, ...]:
+    """What else the directory holds: instances of another split, which never enter the scores."""
+    notes = []
+    for other in ("train", "valid"):
+        found = whole(_means(stats, other, False, wanted="num_instances").get("num_instances"))
+        if found and other != split:
+            notes.append(f"{found} instance{'s' * (found > 1)} of the split '{other}' left out")
+    return tuple(notes)
 
 
 def _task(name: str, deployment: str) -> str:

@@ -104,7 +104,8 @@ def _entry(source: ExportSource, score: Score, dataset: _Dataset) -> Mapping[str
 def _described(score: Score) -> str:
     low, high = score.ci
     interval = f", 95 % interval {low:.6g} to {high:.6g}" if math.isfinite(low + high) else ""
-    return f"{score.metric.name}, n = {score.n}{interval}"
+    n = f", n = {score.n}" if score.n else ""  # an imported file may not say it
+    return f"{score.metric.name}{n}{interval}"
 
 
 def _datasets(path: Path) -> Iterator[tuple[str, _Dataset]]:

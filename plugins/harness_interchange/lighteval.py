@@ -4,7 +4,7 @@ Tasks are ``suite|task|shots|truncation`` or, in newer files, ``task|shots``.
 
 Sums over tasks (``all``, ``...:_average|...``) are left out: they are no task, and lighteval
 averages standard errors in them as if those were scores. Standard errors of corpus metrics are
-those of the file; versions up to 0.13 divide bootstrap errors once more by sqrt(1000).
+left out: versions up to 0.13 divide bootstrap errors once more by sqrt(1000).
 """
 
 from __future__ import annotations

@@ -75,6 +75,7 @@ def _results(source: ExportSource, name: str, cells: Sequence[CellRecord]) -> Ma
                 "effective": cell.counts.samples - cell.counts.errors,
             }
             for cell in cells
+            if cell.counts.samples  # 0: an imported file did not say it
         },
         "config": {
             "model": "harness",
@@ -114,7 +115,8 @@ def _metric(metric: Metric) -> Mapping[str, Any]:
 
 def _lines(source: ExportSource, cell: CellRecord) -> Iterator[bytes]:
     for number, sample in enumerate(source.samples(cell)):
-        if sample.stats:
+        # Graded or not: an import keeps answers whose own numbers could not be used.
+        if sample.responses and not any(response.error for response in sample.responses):
             yield f"{writing.dump(_line(cell, sample, number))}\n".encode()
 
 

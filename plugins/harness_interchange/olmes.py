@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from harness_interchange.reading import (
 )
 
 ENDING = "-metrics.json"
+WITHOUT = "no 'task_name' or 'metrics' (files of requests and configurations hold no scores)"
 
 
 def read(paths: Sequence[Path]) -> Iterator[ImportedCell]:
@@ -32,15 +33,16 @@ def read(paths: Sequence[Path]) -> Iterator[ImportedCell]:
     folders = {path.parent for path in files if path.name.endswith(ENDING)}
     count = 0
     for path in files:
-        if path.name.endswith(".jsonl"):
+        rows: Iterable[tuple[str, Any]]
+        if path.name.endswith((".jsonl", ".jsonl.gz")):
             if path.parent in folders and path not in paths:
                 continue
-            rows = list(read_lines(path))
+            rows = read_lines(path)
         else:
             rows = [(str(path), read_json(path))]
         for where, row in rows:
             if not isinstance(row, dict) or "task_name" not in row or "metrics" not in row:
-                raise wrong_format(path, "metrics file of OLMES", "no 'task_name' or 'metrics'")
+                raise wrong_format(path, "metrics file of OLMES", WITHOUT)
             count += 1
             yield _cell(path, where, row)
     if not count:

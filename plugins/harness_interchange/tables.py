@@ -74,9 +74,9 @@ def _rows(source: ExportSource) -> Iterator[Mapping[str, Any]]:
             values = (
                 info.name, info.family, info.parameters.total, info.parameters.non_embedding,
                 info.parameters.active, info.train_tokens, cell.task, cell.shots, metric.name,
-                score.value, *score.ci, score.stderr, score.n, counts.samples, counts.errors,
-                counts.truncated, counts.empty, counts.unparseable, metric.higher_is_better,
-                *metric.bounds, metric.chance, metric.is_loss, cell.status,
+                score.value, *score.ci, score.stderr, score.n or None, counts.samples or None,
+                counts.errors, counts.truncated, counts.empty, counts.unparseable,
+                metric.higher_is_better, *metric.bounds, metric.chance, metric.is_loss, cell.status,
                 "checkpoint" if origin is None else origin.sizes,
                 None if origin is None else origin.format, cell.fingerprint, score.signature,
             )  # fmt: skip

@@ -79,9 +79,9 @@ function pointText(chart, one, p) {
   const lines = [
     `${nameOf(p.model)} · ${one.family}`,
     `N = ${p.x.toLocaleString('en')} ${one.x === 'total' ? 'parameters' : 'non-embedding parameters'}`,
-    `${chart.metric} ${show(p.y)}${interval(p.ci, show)}, n = ${p.n}`,
+    `${chart.metric} ${show(p.y)}${interval(p.ci, show)}${p.n ? `, n = ${p.n.toLocaleString('en')}` : ''}`,
   ];
-  if (isNumber(p.residual)) lines.push(`residual ${digits(p.residual, 3)} (log)`);
+  if (isNumber(p.residual)) lines.push(`log residual ${digits(p.residual, 3)}`);
   return lines.join('\n');
 }
 
@@ -182,12 +182,20 @@ function frame(svg, chart, scale, range, width, X, Y) {
   svg.append(drawn('line', { class: 'frame', x1: LEFT, x2: width - RIGHT, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM }));
   const names = new Set(chart.series.map((s) => s.x));
   const size = names.size > 1 ? 'parameters' : names.has('total') ? 'total parameters' : 'non-embedding parameters';
-  svg.append(drawn('text', { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 2, 'text-anchor': 'middle' }, `N, ${size}`));
+  svg.append(drawn('text', { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 5, 'text-anchor': 'middle' }, `N, ${size}`));
   svg.append(drawn('text', { transform: `translate(13,${(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)`, 'text-anchor': 'middle' }, `${scale.title} ${(scale.log ? false : chart.higher) ? '↑' : '↓'}`));
   if (isNumber(chart.chance) && !scale.log && chart.chance > range.y[0] && chart.chance < range.y[1]) {
     svg.append(drawn('line', { class: 'chance', x1: LEFT, x2: width - RIGHT, y1: Y(chart.chance), y2: Y(chart.chance) }));
-    svg.append(drawn('text', { x: width - RIGHT, y: Y(chart.chance) - 4, 'text-anchor': 'end' }, 'chance'));
   }
+}
+
+// In the widest gap between sizes, where no interval runs through it.
+function chanceLabel(svg, chart, X, Y) {
+  if (!svg.querySelector('.chance')) return;
+  const at = [...new Set(chart.series.flatMap((s) => s.points.map((p) => X(p.x))))].sort((a, b) => a - b);
+  const gaps = at.slice(1).map((x, i) => [x - at[i], (x + at[i]) / 2]);
+  const [, x] = gaps.sort((a, b) => b[0] - a[0])[0] ?? [0, at[0] + 30];
+  svg.append(drawn('text', { class: 'over', x, y: Y(chart.chance) - 4, 'text-anchor': 'middle' }, 'chance'));
 }
 
 function strip(svg, chart, width, X) {
@@ -199,7 +207,7 @@ function strip(svg, chart, width, X) {
   for (const v of [-most / 1.15, most / 1.15]) {
     svg.append(drawn('text', { x: LEFT - 7, y: Y(v) + 4, 'text-anchor': 'end' }, `${v > 0 ? '+' : '−'}${digits(Math.abs(v), 2)}`));
   }
-  svg.append(drawn('text', { transform: `translate(13,${Y(0)}) rotate(-90)`, 'text-anchor': 'middle' }, 'residual'));
+  svg.append(drawn('text', { transform: `translate(13,${Y(0)}) rotate(-90)`, 'text-anchor': 'middle' }, 'log residual'));
   chart.series.forEach((one, i) => {
     const group = drawn('g', { class: `k${i % 6}` });
     for (const p of one.points) {
@@ -226,6 +234,7 @@ function plot(chart, mode, width) {
     group.append(lawParts(one, scale, X, Y, edge), pointParts(chart, one, i % 3, scale, X, Y, edge));
     svg.append(group);
   });
+  chanceLabel(svg, chart, X, Y);
   strip(svg, chart, width, X);
   return svg;
 }
@@ -309,7 +318,7 @@ function curves() {
     } });
     controls.append(labelled('Tasks whose name holds', find));
   }
-  byId('curve-legend').textContent = 'Points with 95 % intervals; line and band: the law and where 95 % of new measurements should lie, dashed beyond the largest size; ◇: what the smaller sizes foretold for the largest.';
+  byId('curve-legend').textContent = 'Points with 95 % intervals; line and band: the law and where 95 % of new measurements should lie, dashed beyond the largest size; ◇: what the smaller sizes foretold for the largest; log residual: natural logarithm of what was measured over what the law says, of the quantity on the law\'s left-hand side.';
   window.addEventListener('resize', later(() => cards.forEach((one) => one.draw()), 150));
   window.addEventListener('beforeprint', () => cards.forEach((one) => one.draw()));
 }

@@ -62,7 +62,7 @@ function scoreTable() {
     { name: 'non-embedding', number: true, text: (r) => full(r.inner), value: (r) => r.inner },
     { name: 'metric', text: (r) => `${r.metric} ${r.higher ? '↑' : '↓'}`, value: (r) => r.metric, title: (r) => r.signature },
     { name: 'score [95 %]', number: true, text: (r) => scoreText(r.value, r.bounds) + interval(r.ci, (v) => scoreText(v, r.bounds)), value: (r) => r.value },
-    { name: 'n', number: true, text: (r) => String(r.n), value: (r) => r.n },
+    { name: 'n', number: true, text: (r) => (r.n ? r.n.toLocaleString('en') : '–'), value: (r) => r.n || null },
     { name: 'tokens/s', number: true, text: (r) => (isNumber(r.rate) ? Math.round(r.rate).toLocaleString('en') : '–'), value: (r) => r.rate },
     { name: 'remarks', text: remarks, value: (r) => remarks(r) || null },
   ];
