@@ -551,6 +551,68 @@ def test_a_described_choice_task(tmp_path: Path) -> None:
     )
 
 
+SST2 = """
+path = "{}"
+names = ["sentence", "label"]
+kind = "choice"
+template = "{{sentence}}\\nSentiment:"
+choices = {{0 = "negative", 1 = "positive"}}
+answer = "label"
+"""
+AG_NEWS = """
+path = "{}"
+names = ["class", "title", "text"]
+kind = "choice"
+template = "{{title}}\\n{{text}}\\nTopic:"
+choices = {{1 = "World", 2 = "Sports", 3 = "Business", 4 = "Technology"}}
+answer = "class"
+"""
+BOOLQ = """
+path = "{}"
+kind = "choice"
+template = "{{passage}}\\nQuestion: {{question}}?\\nAnswer:"
+choices = {{false = "no", true = "yes"}}
+answer = "answer"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "content", "right"),
+    [
+        (SST2, "dev.tsv", 'it is "fine\t1\n\nno\t0\n', [1, 0]),
+        (AG_NEWS, "test.csv", '"3","A, ""b""","c"\n"1","d","e"\n', [2, 0]),
+        (BOOLQ, "b.jsonl", '{"passage": "P", "question": "q", "answer": false}\n', [0]),
+    ],
+    ids=["sst2", "ag_news", "boolq"],
+)
+def test_a_table_of_choices_says_what_the_file_calls_them(
+    tmp_path: Path, text: str, file: str, content: str, right: list[int]
+) -> None:
+    (tmp_path / file).write_text(content, encoding="utf-8")
+    (tmp_path / "task.toml").write_text(text.format(file), encoding="utf-8")
+    task = build(TaskSettings(argument=str(tmp_path / "task.toml")), OPTIONS)
+    assert [sample.reference for sample in task.samples()] == [[one] for one in right]
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "counts"),
+    [
+        (SST2, "sst2/dev.tsv", [428, 444]),
+        (AG_NEWS, "ag_news/test.first1000.csv", [268, 274, 205, 253]),
+        (BOOLQ, "boolq/boolq.validation.first500.jsonl", [185, 315]),
+    ],
+    ids=["sst2", "ag_news", "boolq"],
+)
+def test_a_few_lines_describe_a_real_data_set(
+    tmp_path: Path, shared: Path, text: str, file: str, counts: list[int]
+) -> None:
+    assert len(text.strip().splitlines()) < 20
+    path = tmp_path / "task.toml"
+    path.write_text(text.format(shared / "data" / file), encoding="utf-8")
+    right = [one.reference[0] for one in build(TaskSettings(argument=str(path)), OPTIONS).samples()]
+    assert [right.count(number) for number in range(len(counts))] == counts
+
+
 @pytest.mark.parametrize("text", [TEXT, CHOICE], ids=["text", "choice"])
 def test_described_tasks_keep_the_contract(tmp_path: Path, text: str) -> None:
     plugin = PluginInfo(name="toml", target="", distribution="harness", version="0")
@@ -579,6 +641,13 @@ def test_described_tasks_keep_the_contract(tmp_path: Path, text: str) -> None:
         (CHOICE.replace('"bad", "good"', '"yes", "no"'), "not a choice or its number"),
         (TEXT.replace("rows.jsonl", "rows2.jsonl"), "There is no file"),
         (TEXT + "max_tokens = 0", "not a whole number from 1"),
+        (TEXT + 'names = ["a"]', "is no CSV or TSV file"),
+        (CHOICE + 'names = ["text", "label", "more"]', "line 1: 2 columns, not 3"),
+        (CHOICE.replace('["bad", "good"]', '{ 0 = "bad", 1 = "good" }'), "'good', not one of 0, 1"),
+        (
+            CHOICE.replace('["bad", "good"]', "{ 0 = 1 }"),
+            "not a text or a list of texts or a table",
+        ),
     ],
 )
 def test_a_wrong_description_is_answered_in_words(tmp_path: Path, text: str, words: str) -> None:
@@ -593,8 +662,16 @@ def test_worked_examples_need_a_file_of_their_own(tmp_path: Path) -> None:
         build(TaskSettings(argument=path, shots=2), OPTIONS)
 
 
+def toml(value: object) -> str:
+    """A table inline; everything else is in TOML as it is in JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k)} = {json.dumps(v)}" for k, v in value.items()) + "}"
+    return json.dumps(value)
+
+
 VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=6) | st.just("rows.jsonl")
 VALUES = VALUES | st.lists(st.text(max_size=3), max_size=3)
+VALUES = VALUES | st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=3)
 
 
 @settings(max_examples=100, deadline=None)
@@ -606,8 +683,7 @@ VALUES = VALUES | st.lists(st.text(max_size=3), max_size=3)
 )
 def test_no_description_brings_the_task_down(values: dict[str, Any], broken: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        # JSON's strings, lists, numbers and truth values are TOML's, too.
-        lines = [f"{k} = {json.dumps(v)}" for k, v in values.items() if v is not None]
+        lines = [f"{k} = {toml(v)}" for k, v in values.items() if v is not None]
         path = written(Path(folder), "\n".join([*lines, f"# {broken}"]))
         with suppress(HarnessError):
             build(TaskSettings(argument=path), OPTIONS)

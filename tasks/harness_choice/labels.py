@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.reading import place
 from harness_choice.choices import Choice, ChoiceSet
-from harness_files import Row, read_json_lines, read_lines, read_table
-from harness_files.rows import is_json_lines, unrepeated, wrong_type
+from harness_files import Row, read_json_lines, read_table
+from harness_files.rows import is_json_lines, read_tabs, unrepeated, wrong_type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +67,9 @@ def _sst2_rows(path: str) -> Iterator[Row]:
     if is_json_lines(path):
         yield from read_json_lines(path)
         return
-    for number, line in enumerate(read_lines(path), start=1):
-        sentence, _, label = line.partition("\t")
-        if not (number == 1 and label == "label") and line.strip():
-            yield Row(fields={"sentence": sentence, "label": label}, place=place(path, number))
+    for row in read_tabs(path, ("sentence", "label")):
+        if row.fields["label"] != "label":  # GLUE's own files have a header
+            yield row
 
 
 def _ag_news_rows(path: str) -> Iterator[Row]:

@@ -38,6 +38,7 @@ __all__ = [
     "read_json",
     "read_json_lines",
     "read_table",
+    "read_tabs",
     "unrepeated",
     "wrong_type",
 ]
@@ -73,15 +74,13 @@ def is_json_lines(path: str) -> bool:
     return isinstance(value, dict) and "data" not in value
 
 
-def read_table(
-    path: str, *, columns: Sequence[str] = (), header: bool = True, delimiter: str = ","
-) -> Iterator[Row]:
-    """Rows of a CSV or TSV file, quoted fields and newlines inside them included.
+def read_table(path: str, *, columns: Sequence[str] = (), header: bool = True) -> Iterator[Row]:
+    """Rows of a CSV file, quoted fields and newlines inside them included.
 
     ``columns`` must all be there: in the first line where there is a ``header``, else in this
     order. Raises DataError for a missing column or a row with too few or too many fields.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     names = list(columns)
     try:
         if header:
@@ -99,6 +98,27 @@ def read_table(
             yield Row(fields=dict(zip(names, fields, strict=True)), place=where)
     except csv.Error as error:
         raise DataError(f"{place(path, reader.line_num)}: {error}.") from None
+
+
+def read_tabs(path: str, names: Sequence[str] = ()) -> Iterator[Row]:
+    """Rows of lines whose fields are parted by tabs, as they stand: quotes are part of the text.
+
+    The first line names the columns, where ``names`` does not. Blank lines are passed over.
+    Raises DataError for a line with too few or too many fields.
+    """
+    columns = list(names)
+    for number, line in enumerate(read_lines(path), start=1):
+        fields = line.split("\t")
+        if not columns:
+            columns = fields
+        elif line.strip():
+            where = place(path, number)
+            if len(fields) != len(columns):
+                raise DataError(
+                    f"{where}: {len(fields)} columns, not {len(columns)}.\n"
+                    "Fields are parted by tabs, the same number of them in every line."
+                )
+            yield Row(fields=dict(zip(columns, fields, strict=True)), place=where)
 
 
 def _check_columns(path: str, names: Sequence[str], wanted: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from harness.errors import DataError, suggestion
 from harness.reading import read_text, shown
 
 KINDS = ("text", "choice")
+LISTS = ("metrics", "columns", "stop", "names")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,9 @@ class Description:
     For ``kind = "text"`` the model writes, and ``answer`` names the column of what is right, a
     text or a list of them. For ``kind = "choice"`` it weighs: ``choices`` names a column that
     holds a list, or lists the same choices for all rows; ``answer`` then names the column of the
-    right one, by its number from 0 or by its text. ``shots`` is a file of worked examples.
+    right one, by its number from 0 or by its text. A table of choices says first what the file
+    calls each of them. ``names`` are the columns of a table without a header. ``shots`` is a file
+    of worked examples.
     """
 
     path: str
@@ -29,8 +32,9 @@ class Description:
     answer: str
     kind: str = "text"
     metrics: Sequence[str] = ("exact_match",)
-    choices: str | Sequence[str] = ""
+    choices: str | Sequence[str] | Mapping[str, str] = ""
     columns: Sequence[str] = ()
+    names: Sequence[str] = ()
     stop: Sequence[str] = ("\n",)
     max_tokens: int = 64
     shots: str = ""
@@ -73,12 +77,19 @@ def _wanted(name: str) -> tuple[str, ...]:
     if name == "max_tokens":
         return ("a whole number from 1",)
     if name == "choices":
-        return ("a text", "a list of texts")
-    return ("a list of texts",) if name in ("metrics", "columns", "stop") else ("a text",)
+        return ("a text", "a list of texts", "a table of texts")
+    return ("a list of texts",) if name in LISTS else ("a text",)
 
 
 def _is(value: object, wanted: Sequence[str]) -> bool:
     number = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
-    kinds = {"a whole number from 1": number, "a list of texts": texts and bool(value)}
+    kinds = {
+        "a whole number from 1": number,
+        "a list of texts": isinstance(value, list) and _all_texts(value),
+        "a table of texts": isinstance(value, dict) and _all_texts(value.values()),
+    }
     return any(kinds.get(one, isinstance(value, str)) for one in wanted)
+
+
+def _all_texts(values: Collection[object]) -> bool:
+    return bool(values) and all(isinstance(one, str) for one in values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from harness.errors import DataError, UsageError, suggestion
 from harness.metrics.named import named_scorer
 from harness_choice.choices import Choice, ChoiceSet
 from harness_files import DataSet, Item, Row, check_options, data_file, read_json, read_table
-from harness_files.rows import as_row, is_json_lines, read_json_lines, wrong_type
+from harness_files.rows import as_row, is_json_lines, read_json_lines, read_tabs, wrong_type
 from harness_toml.description import Description, read_description
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 NAME = "toml"
 COLUMN = re.compile(r"\{(\w+)\}")
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
 def build(settings: TaskSettings, options: Sequence[Option]) -> Task:
@@ -52,11 +51,19 @@ def build(settings: TaskSettings, options: Sequence[Option]) -> Task:
     ).build(settings)
 
 
-def read_rows(path: str) -> Iterator[Row]:
-    """Rows of JSON lines, a JSON list, CSV, TSV, Parquet or Arrow, told by the file's name."""
+def read_rows(path: str, names: Sequence[str] = ()) -> Iterator[Row]:
+    """Rows of JSON lines, a JSON list, CSV, TSV, Parquet or Arrow, told by the file's name.
+
+    ``names`` are the columns of a CSV or TSV file without a header. Fields of TSV are as they
+    stand: quotes are part of the text.
+    """
     ending = re.search(r"(\.[a-z]+)(?:\.gz)?$", path.lower())
-    if ending and ending[1] in DELIMITERS:
-        yield from read_table(path, delimiter=DELIMITERS[ending[1]])
+    if ending and ending[1] == ".csv":
+        yield from read_table(path, columns=names, header=not names)
+    elif ending and ending[1] == ".tsv":
+        yield from read_tabs(path, names)
+    elif names:
+        raise DataError(f"'{path}' is no CSV or TSV file, whose columns 'names' would name.")
     elif ending and ending[1] == ".json" and not is_json_lines(path):
         value = read_json(path)
         if not isinstance(value, list):
@@ -69,7 +76,7 @@ def read_rows(path: str) -> Iterator[Row]:
 
 def _rows(made: Description, path: str) -> Iterator[tuple[str, Row]]:
     asked = (*COLUMN.findall(made.template), made.answer, *made.columns)
-    for number, row in enumerate(read_rows(path), start=1):
+    for number, row in enumerate(read_rows(path, made.names), start=1):
         for column in asked:
             if column not in row.fields:
                 raise DataError(
@@ -106,7 +113,7 @@ def _items(made: Description, path: str) -> Iterator[Item]:
 def _choices(made: Description, path: str) -> Iterator[Choice]:
     for identity, row in _rows(made, path):
         column = made.choices
-        texts = row.texts(column) if isinstance(column, str) else tuple(column)
+        texts = row.texts(column) if isinstance(column, str) else _words(column)
         if len(texts) < 2 or not all(text.strip() for text in texts):
             raise DataError(f"{row.place}: two choices or more are needed, none of them empty.")
         context = _question(made, row)
@@ -117,11 +124,21 @@ def _choices(made: Description, path: str) -> Iterator[Choice]:
         )
 
 
+def _words(choices: Sequence[str] | Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(choices.values() if isinstance(choices, Mapping) else choices)
+
+
 def _right(made: Description, row: Row, texts: Sequence[str]) -> int:
-    value = str(row.value(made.answer)).strip()
+    found = row.value(made.answer)
+    value = str(found).lower() if isinstance(found, bool) else str(found).strip()
+    if isinstance(made.choices, Mapping):
+        labels = list(made.choices)
+        if value in labels:
+            return labels.index(value)
+        raise wrong_type(f"{row.place}: '{made.answer}'", f"one of {', '.join(labels)}", found)
     named = [text.strip() for text in texts]
     if value in named:
         return named.index(value)
     if value.isascii() and value.isdigit() and int(value) < len(texts):
         return int(value)
-    raise wrong_type(f"{row.place}: '{made.answer}'", "a choice or its number", value)
+    raise wrong_type(f"{row.place}: '{made.answer}'", "a choice or its number", found)
