@@ -66,9 +66,10 @@ def test_generation_equals_transformers_one_by_one(checkpoint: Any) -> None:
         found = plain.generate(ids, max_new_tokens=size, do_sample=False, num_beams=1)[0]
         expected.append(tokenizer.decode(found[1:], skip_special_tokens=True))
     assert len(set(expected)) > 2
-    for batch_size in (1, 2, None):
-        answers = ask(model_at(folder, batch_size), requests)
-        assert [a.text for a in answers] == expected
+    for batch_size, look in ((1, 1), (2, 1), (None, 1), (2, 3), (None, 8)):
+        model: Any = model_at(folder, batch_size)
+        model._engine.look = look
+        assert [a.text for a in ask(model, requests)] == expected
 
 
 def test_loglikelihood_equals_transformers_one_by_one(checkpoint: Any) -> None:

@@ -25,6 +25,10 @@ def plain(
             query, key, value, attn_mask=mask, scale=scale
         )
         return mixed.reshape(rows, heads, 1, size)
+    if mask is not None and heads != groups and query.device.type != "cpu":
+        # the kernels of a GPU that take a mask know no shared heads: all scores would be held
+        key, value = (part.repeat_interleave(heads // groups, dim=1) for part in own)
+        groups = heads
     return functional.scaled_dot_product_attention(
         query,
         key,

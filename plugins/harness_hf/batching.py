@@ -43,7 +43,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    words = ("out of memory", "can't allocate memory", "not enough memory")
+    # CUDA and MPS; PyTorch's allocator for CPUs, in two wordings; cuBLAS; oneDNN
+    words = (
+        *("out of memory", "can't allocate memory", "not enough memory", "alloc_failed"),
+        "could not create a memory",
+    )
     return isinstance(error, RuntimeError) and any(w in str(error).lower() for w in words)
 
 

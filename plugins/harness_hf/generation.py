@@ -17,14 +17,18 @@ from harness_hf.network import inference, read_header
 from harness_hf.sharing import Cluster, clusters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from harness_hf.drawing import Draw
+    from harness_hf.logits import Logits
     from harness_hf.network import Network
     from harness_hf.slots import Header, Slots
     from harness_hf.tokens import Codec, Prompt, Stops
 
 
+LOOK = 8
+"""Tokens that an accelerator computes for each row between two looks at them: a look waits for
+everything that was handed to it."""
 LEAST_ROWS = 8
 """Rows that must begin alike to be continued apart from the others."""
 
@@ -81,19 +85,55 @@ class Continuation:
 
 
 @dataclass
-class _Row:
+class Row:
+    """A job under way: its number and the tokens it has so far."""
+
     number: int
     job: Job
     ids: list[int] = field(default_factory=list)
 
     @property
     def known(self) -> tuple[int, ...]:
+        """All tokens of its text."""
         return self.job.prompt.ids + tuple(self.ids)
 
     @property
     def turn(self) -> tuple[Draw | None, int]:
         """How the next token is chosen, and how many were before."""
         return self.job.draw, len(self.ids)
+
+    def read(self, codec: Codec, tokens: Sequence[int]) -> Continuation | None:
+        """Take ``tokens`` up to the one that ends the text; what it came to, if one does."""
+        for token in tokens:
+            self.ids.append(token)
+            done = self.job.continuation(codec, self.ids)
+            if done is not None:
+                return done
+        return None
+
+
+def look_on(device: torch.device) -> int:
+    """How many tokens are computed between two looks at them."""
+    return 1 if device.type == "cpu" else LOOK
+
+
+def next_few(
+    step: Callable[[torch.Tensor], Logits], last: torch.Tensor, rows: Sequence[Row], *, look: int
+) -> list[list[int]]:
+    """The next tokens of each row: ``look`` of them, if all rows have room for so many.
+
+    ``step`` reads ``last`` [rows, n] and then each new token. What a row is given beyond the end of
+    its text is to be left out. Tokens that are drawn come one at a time.
+    """
+    count = min(look, *(row.job.most - len(row.ids) for row in rows))
+    if count == 1 or any(row.job.draw is not None for row in rows):
+        return [[token] for token in next_tokens(step(last), [row.turn for row in rows])]
+    steps = []
+    for _ in range(count):
+        last = step(last).greedy()[:, None]
+        steps.append(last)
+    found: list[list[int]] = torch.cat(steps, dim=1).tolist()
+    return found
 
 
 class Generator:
@@ -104,6 +144,7 @@ class Generator:
         self.network = network
         self.codec = codec
         self.limit = limit
+        self.look = look_on(network.device)
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Continuation | None]]:
         """Yield ``(job, continuation)`` as each row finishes; ``None``: no memory for it."""
@@ -116,59 +157,49 @@ class Generator:
         )
         for cluster in shared if self.network.shares and jobs else everything:
             order = sorted(cluster.members, key=lambda n: -len(prompts[n]))
-            yield from self._run([_Row(number=n, job=jobs[n]) for n in order], cluster.header)
+            yield from self._run([Row(number=n, job=jobs[n]) for n in order], cluster.header)
 
     def _run(
-        self, rows: list[_Row], known: tuple[int, ...]
+        self, rows: list[Row], known: tuple[int, ...]
     ) -> Iterator[tuple[int, Continuation | None]]:
         """Continue ``rows``, longest first, whose prompts begin with ``known``."""
         waiting = deque(rows)
-        active: list[_Row] = []
+        active: list[Row] = []
+        dead: list[int] = []
         slots: Slots | None = None
         header: Header | None = None
-        while waiting or active:
+        while waiting or len(active) > len(dead):
             try:
                 with inference():
+                    if dead:
+                        slots, active[:] = _without(active, dead, slots)
+                        dead = []
                     if known and header is None:
                         header = read_header(self.network, known)
-                    slots, tokens = self._advance(waiting, active, slots, header)
+                    slots, found = self._advance(waiting, active, slots, header)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 slots, header, known = None, None, ()
+                active[:] = [row for place, row in enumerate(active) if place not in dead]
+                dead = []
                 yield from self._retreat(waiting, active, error)
                 continue
-            dead = []
-            for place, (row, token) in enumerate(zip(active, tokens, strict=True)):
-                row.ids.append(token)
-                done = row.job.continuation(self.codec, row.ids)
+            for place, (row, tokens) in enumerate(zip(active, found, strict=True)):
+                done = row.read(self.codec, tokens)
                 if done is not None:
                     dead.append(place)
                     yield row.number, done
-            if len(dead) == len(active):
-                slots = None
-                active.clear()
-            elif dead:
-                active[:] = self._without(active, dead, slots)
-
-    def _without(self, active: list[_Row], dead: list[int], slots: Slots | None) -> list[_Row]:
-        if slots is None:
-            return [row for place, row in enumerate(active) if place not in dead]
-        with inference():
-            order = slots.drop(dead)
-        return [active[place] for place in order]
 
     def _advance(
-        self, waiting: deque[_Row], active: list[_Row], slots: Slots | None, header: Header | None
-    ) -> tuple[Slots | None, list[int]]:
-        """One more token for every row; admits waiting rows where there is room for enough."""
+        self, waiting: deque[Row], active: list[Row], slots: Slots | None, header: Header | None
+    ) -> tuple[Slots | None, list[list[int]]]:
+        """More tokens for every row; admits waiting rows where there is room for enough."""
         if not self.network.keeps:
             return self._recompute(waiting, active)
-        chosen: list[int] = []
+        chosen: list[list[int]] = []
         if slots is not None and active:
-            last = torch.tensor([[row.ids[-1]] for row in active], device=self.network.device)
-            logits = self.network.step(last, slots)
-            chosen = next_tokens(logits, [row.turn for row in active])
+            chosen = self._step(active, slots)
         free = self.limit - len(active)
         if waiting and (not active or free * 4 >= self.limit):
             new = [waiting.popleft() for _ in range(min(free, len(waiting)))]
@@ -178,18 +209,23 @@ class Generator:
                 slots = fresh
             else:
                 slots.append(fresh)
-            chosen += first
+            chosen += [[token] for token in first]
         return slots, chosen
 
-    def _recompute(self, waiting: deque[_Row], active: list[_Row]) -> tuple[None, list[int]]:
+    def _step(self, active: Sequence[Row], slots: Slots) -> list[list[int]]:
+        """The next tokens of each row."""
+        last = torch.tensor([[row.ids[-1]] for row in active], device=self.network.device)
+        return next_few(lambda ids: self.network.step(ids, slots), last, active, look=self.look)
+
+    def _recompute(self, waiting: deque[Row], active: list[Row]) -> tuple[None, list[list[int]]]:
         """One more token for every row without key-value slots: all is read again."""
         while waiting and len(active) < self.limit:
             active.append(waiting.popleft())
         ids, last = self._padded([row.known for row in active])
         logits, _ = self.network.trunk(ids, last, header=None, keep=False)
-        return None, next_tokens(logits, [row.turn for row in active])
+        return None, [[token] for token in next_tokens(logits, [row.turn for row in active])]
 
-    def _read(self, rows: Sequence[_Row], header: Header | None) -> tuple[Slots, list[int]]:
+    def _read(self, rows: Sequence[Row], header: Header | None) -> tuple[Slots, list[int]]:
         """Read what is known of rows after ``header``; the token that follows each."""
         known = len(header.ids) if header else 0
         parts = [row.known[known:] for row in rows]
@@ -209,7 +245,7 @@ class Generator:
         return ids.to(self.network.device), last.to(self.network.device)
 
     def _retreat(
-        self, waiting: deque[_Row], active: list[_Row], error: BaseException
+        self, waiting: deque[Row], active: list[Row], error: BaseException
     ) -> Iterator[tuple[int, None]]:
         """After running out of memory: put the rows back, to go on with half as many at a time."""
         free_memory()
@@ -224,3 +260,13 @@ class Generator:
             )
             waiting.extendleft(reversed(active))
         active.clear()
+
+
+def _without(
+    active: list[Row], dead: list[int], slots: Slots | None
+) -> tuple[Slots | None, list[Row]]:
+    """The slots and rows that are left without ``dead``."""
+    if slots is None or len(dead) == len(active):
+        return None, [row for place, row in enumerate(active) if place not in dead]
+    order = slots.drop(dead)
+    return slots, [active[place] for place in order]

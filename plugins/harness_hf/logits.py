@@ -36,9 +36,13 @@ class Logits:
         """All of them [n, vocabulary], in float32."""
         return (self.head(self.rows) if self.head else self.rows).float()
 
+    def greedy(self) -> torch.Tensor:
+        """The most probable token at each position [n], where it was computed."""
+        return self.table().argmax(dim=1)
+
     def best(self) -> list[int]:
-        """The most probable token at each position."""
-        found: list[int] = self.table().argmax(dim=1).tolist()
+        """The same as a list, for which the host waits."""
+        found: list[int] = self.greedy().tolist()
         return found
 
     def score(self, places: torch.Tensor, targets: torch.Tensor) -> Scored:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness_hf.batching import batches, split_on_out_of_memory
+from harness_hf.batching import (
+    LOG,
+    batches,
+    free_memory,
+    is_out_of_memory,
+    split_on_out_of_memory,
+)
 from harness_hf.network import inference, read_header
 from harness_hf.sharing import Bundle, Cluster, bundles, clusters
 
@@ -107,11 +113,8 @@ class Scorer:
 
     def _score_all(self, windows: Sequence[Window]) -> Iterator[tuple[int, Likelihood | None]]:
         for cluster, rows in self._plan(windows):
-            header: Header | None = None
-            if cluster.header:
-                with inference():
-                    header = read_header(self.network, cluster.header)
-            known = len(cluster.header)
+            header = self._header(cluster)
+            known = len(header.ids) if header else 0
 
             def width(bundle: Bundle, known: int = known) -> int:
                 return _width(bundle, windows, known)
@@ -128,6 +131,21 @@ class Scorer:
                         yield from ((m, None) for m in members)
                     else:
                         yield from zip(members, scored, strict=True)
+
+    def _header(self, cluster: Cluster) -> Header | None:
+        """What the rows of ``cluster`` begin with, read once; ``None``: each reads it itself."""
+        if not cluster.header:
+            return None
+        try:
+            with inference():
+                return read_header(self.network, cluster.header)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0]
+        free_memory()
+        LOG.warning("Out of memory with a common beginning, going on without: %s", reason)
+        return None
 
     def _plan(self, windows: Sequence[Window]) -> Iterator[tuple[Cluster, list[Bundle]]]:
         texts = [w.ids for w in windows]

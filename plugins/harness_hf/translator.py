@@ -11,8 +11,8 @@ import torch
 from harness_hf.answers import answer_language
 from harness_hf.batching import batches, split_on_out_of_memory
 from harness_hf.budget import budget_of
-from harness_hf.drawing import next_tokens
 from harness_hf.engine import end_tokens
+from harness_hf.generation import Row, look_on, next_few
 from harness_hf.logits import Logits
 from harness_hf.network import inference
 from harness_hf.scoring import Likelihood, Targets
@@ -99,13 +99,6 @@ class _Asked:
     windows: tuple[tuple[int, Window], ...]
 
 
-@dataclass
-class _Row:
-    number: int
-    job: Job
-    ids: list[int]
-
-
 class TranslatorEngine:
     """Answers generate and loglikelihood requests."""
 
@@ -116,6 +109,7 @@ class TranslatorEngine:
         self.rows = rows
         self.ends = end_tokens(loaded)
         self.budget = budget_of(loaded, context=prompts.context, chunked=False)
+        self.look = look_on(loaded.device)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Yield ``(number, response)`` for every request, likelihoods first."""
@@ -169,26 +163,30 @@ class TranslatorEngine:
 
         def compute(part: list[int]) -> dict[int, Continuation]:
             with inference():
-                return self._continue([_Row(number=n, job=jobs[n], ids=[]) for n in part])
+                return self._continue([Row(number=n, job=jobs[n]) for n in part])
 
         limit = self.rows or self.budget.rows(max(map(width, order), default=1))
         for batch in batches(order, width=width, rows=limit, tokens=0):
             for part, found in split_on_out_of_memory(batch, compute):
                 yield from ((n, None if found is None else found[n]) for n in part)
 
-    def _continue(self, rows: list[_Row]) -> dict[int, Continuation]:
+    def _continue(self, rows: list[Row]) -> dict[int, Continuation]:
         """Continue ``rows`` token by token; finished ones leave."""
         source = self.network.encode([row.job.prompt.ids for row in rows])
         ids = torch.tensor([row.job.before for row in rows], device=self.network.device)
         cache: Any = None
         found: dict[int, Continuation] = {}
-        while rows:
+
+        def step(ids: torch.Tensor) -> Logits:
+            nonlocal cache
             logits, cache = self.network.step(source, ids, cache)
-            tokens = next_tokens(logits, [(row.job.draw, len(row.ids)) for row in rows])
+            return logits
+
+        while rows:
             kept = []
-            for place, (row, token) in enumerate(zip(rows, tokens, strict=True)):
-                row.ids.append(token)
-                done = row.job.continuation(self.prompts.codec, row.ids)
+            chosen = next_few(step, ids, rows, look=self.look)
+            for place, (row, tokens) in enumerate(zip(rows, chosen, strict=True)):
+                done = row.read(self.prompts.codec, tokens)
                 if done is None:
                     kept.append(place)
                 else:
