@@ -42,7 +42,7 @@ class Work:
     """A task of ours, and how the peer is asked the same.
 
     ``metrics`` maps our metric to the peer's and the factor that brings the peer's to our scale;
-    ``settings`` are arguments of the peer's model.
+    ``settings`` are arguments of the peer's model, ``shots`` our worked examples.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Work:
     output_type: str
     metrics: Mapping[str, tuple[str, float]]
     settings: str = ""
+    shots: int = 0
 
 
 TEXT = "text:{data}/lm_text/tinyshakespeare.first90pct.txt,split=paragraphs"
@@ -93,6 +94,23 @@ WORKS = (
         metrics={"bleu": ("bleu", 1), "chrf": ("chrf", 1)},
     ),
     Work(
+        name="mmlu_shots",
+        task="mmlu:{data}/mmlu/test/abstract_algebra_test.csv,"
+        "shots_data={data}/mmlu/dev/abstract_algebra_dev.csv",
+        output_type="multiple_choice",
+        metrics={"acc": ("acc", 100)},
+        shots=2,
+    ),
+    Work(
+        name="translation_shots",
+        task="translation:src={data}/multi30k/val.en.gz,ref={data}/multi30k/val.de.gz,"
+        "shots_src={data}/multi30k/test_2016_flickr.en.gz,"
+        "shots_ref={data}/multi30k/test_2016_flickr.de.gz",
+        output_type="generate_until",
+        metrics={"bleu": ("bleu", 1), "chrf": ("chrf", 1)},
+        shots=2,
+    ),
+    Work(
         name="gsm8k",
         task="gsm8k:{data}/gsm8k/test.1-660.jsonl",
         output_type="generate_until",
@@ -117,12 +135,25 @@ class Comparison:
 def run_ours(
     works: Sequence[Work], options: argparse.Namespace, folder: Path
 ) -> dict[str, tuple[CellRecord, list[SampleRecord]]]:
-    """Run the command, and read its records: a cell for each task, in order."""
+    """Run the command once for each number of worked examples, and read its records."""
+    found = {}
+    for shots in sorted({work.shots for work in works}):
+        mine = [work for work in works if work.shots == shots]
+        cells = _run_shots(mine, shots, options, folder / str(shots))
+        found |= {work.name: cells[work.task.format(data=options.data)] for work in mine}
+    return found
+
+
+def _run_shots(
+    works: Sequence[Work], shots: int, options: argparse.Namespace, folder: Path
+) -> dict[str, tuple[CellRecord, list[SampleRecord]]]:
+    """The cells of one command, by task; it takes them in order."""
     tasks = list(dict.fromkeys(work.task.format(data=options.data) for work in works))
     program = Path(sys.executable).with_name("harness")
     command = [str(program), "run", "-m", f"hf:{options.checkpoint}"]
     command += [word for task in tasks for word in ("-t", task)]
     command += ["--limit", str(options.limit), "--dtype", "float32", "--device", "cpu"]
+    command += ["--shots", str(shots)] if shots else []
     _checked([*command, "-o", str(folder)])
     run = RunDirectory(folder)
     cells = {}
@@ -131,7 +162,7 @@ def run_ours(
         if record is None or record.status != "complete":
             raise SystemExit(f"{task}: our own run is not complete.")
         cells[task] = (record, list(run.read_samples(record)))
-    return {work.name: cells[work.task.format(data=options.data)] for work in works}
+    return cells
 
 
 # --- the peer's side ------------------------------------------------------------------------------

@@ -38,13 +38,16 @@ def render_sample(sample: Sample, sends: Sends | None = None) -> str:
     return "\n".join(lines)
 
 
-def render_record(record: SampleRecord, sends: Sends | None = None) -> str:
+def render_record(
+    record: SampleRecord, sends: Sends | None = None, reads: Sends | None = None
+) -> str:
     """A graded sample: requests, answers, reference, and the statistics it gave; with ``sends``
-    the tokens of each request too."""
+    the tokens of each request too, with ``reads`` the text that they come to."""
     lines = [_heading(record.id, record.group)]
     for request, response in zip(record.requests, record.responses, strict=True):
         lines += _request(request)
         lines += _tokens(request, sends)
+        lines += _read(request, reads)
         lines += _response(response, LOST[getattr(request, "cut", "start")])
     lines += _reference(record.reference)
     if record.unparseable:
@@ -110,6 +113,14 @@ def _tokens(request: Request, sends: Sends | None) -> Iterator[str]:
                 line = ""
         if line:
             yield BAR + line
+
+
+def _read(request: Request, reads: Sends | None) -> Iterator[str]:
+    """Each pass as a text."""
+    for sent in reads(request) if reads else ():
+        cut = f", after {sent.cut} tokens were cut before number {sent.at + 1}" if sent.cut else ""
+        yield f"what the {sent.role or 'model'} reads{cut}:"
+        yield from _text(sent.text)
 
 
 def _response(response: Response, lost: str) -> Iterator[str]:

@@ -153,7 +153,8 @@ class Sent:
 
     ``pieces`` are the tokens' texts, one for each of ``ids``. The last ``scored`` of them are
     scored. ``cut`` tokens of the prompt were left out before the piece number ``at``. ``role``
-    says which part of the model reads them, where it has several.
+    says which part of the model reads them, where it has several. ``text`` is what they come to,
+    special tokens by name; empty where the model does not say.
     """
 
     ids: tuple[int, ...]
@@ -162,6 +163,7 @@ class Sent:
     cut: int = 0
     at: int = 0
     role: str = ""
+    text: str = ""
 
 
 # --- models ---------------------------------------------------------------------------------------

@@ -221,3 +221,36 @@ def test_a_run_in_a_chat_is_shown_token_by_token(
     write_tokenizer(tmp_path / "model", bos=True)
     assert invoke(["show", "run", "--samples", "1", "--tokens"]) == 2
     assert "its checkpoint has changed" in capsys.readouterr().err
+
+
+def test_what_was_sent_is_shown_where_the_prompt_alone_is_not_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chatty(tmp_path / "model", bos=True)
+    rows = [{"text": "They ran. " * 40, "answer": "a"}, {"text": "Go.", "answer": "a"}]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("task.toml").write_text(
+        'path = "rows.jsonl"\ntemplate = "東京 {text}"\nanswer = "answer"\nmax_tokens = 4\n'
+    )
+    run = ["run", "-t", "toml:task.toml", "--device", "cpu"]
+    assert invoke([*run, "-m", "hf:model", "-o", "plain"]) == 0
+    chat = ["--chat-template", "--system", "Hm."]
+    assert invoke([*run, "-m", "hf:model,max_length=200", "-o", "chat", *chat]) == 0
+    capsys.readouterr()
+
+    assert invoke(["show", "plain", "--samples", "2"]) == 0
+    long, short = capsys.readouterr().out.split("── sample ")[1:]
+    assert "what the model reads, after " in long and " tokens were cut before number 2:\n" in long
+    assert f"│ <s>{'They ran. ' * 40}"[-60:] in long
+    assert "what the model reads" not in short, "the prompt says it all"
+
+    assert invoke(["show", "chat", "--samples", "2"]) == 0
+    long, short = capsys.readouterr().out.split("── sample ")[1:]
+    assert "what the model reads:\n│ <s>[system] Hm.\n│ [user] 東京 Go.\n│ [assistant] \n" in short
+    assert "│ <s>[system] Hm.\n│ [user] " in long and " tokens were cut before number " in long
+
+    (tmp_path / "model" / "config.json").unlink()
+    assert invoke(["show", "chat", "--samples", "1"]) == 0
+    shown = capsys.readouterr()
+    assert "the prompt:\n" in shown.out and "cannot be shown: " in shown.err

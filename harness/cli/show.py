@@ -10,12 +10,12 @@ import click
 from harness.cli.common import completeness, echo_json, find_run
 from harness.cli.tokens import sends_of, tokens_entry
 from harness.codec import SCHEMA, to_json
-from harness.errors import UsageError, suggestion
+from harness.errors import HarnessError, UsageError, suggestion
 from harness.plan import RunRequest, plan_models
 from harness.plugins import load_registry
 from harness.rendering import Sends, render_record
 from harness.results import RunDirectory
-from harness.types import CellRecord
+from harness.types import CellRecord, SampleRecord
 from harness.wording import short_names
 
 
@@ -76,20 +76,62 @@ def print_samples(directory: RunDirectory, number: int, chosen: Chosen, *, as_js
         if cell.model.name not in views:
             views[cell.model.name] = _sends(directory, cell) if chosen.tokens else None
         sends = views[cell.model.name]
+        reading = Reading(directory, cell)
         if not as_json:
-            click.echo(f"{cell.model.name} on {cell.task}")
+            click.echo(f"{cell.model.name} on {cell.task}{reading.system}")
         for sample in itertools.islice(directory.read_samples(cell), number):
+            reads = None if sends else reading.of(sample)
             if as_json:
                 entry = {"model": cell.model.name, "task": cell.task, **to_json(sample)}
-                entries.append(entry | tokens_entry(sample.requests, sends))
+                entries.append(entry | tokens_entry(sample.requests, sends or reads))
             else:
-                click.echo(f"\n{render_record(sample, sends)}")
+                click.echo(f"\n{render_record(sample, sends, reads)}")
         if not as_json:
             click.echo()
+        reading.complain()
     if as_json:
         head = {"schema": SCHEMA, "run": record.directory, "status": record.status}
         echo_json(head | {"samples": entries})
     return completeness(record.status, record.directory, as_json=as_json)
+
+
+class Reading:
+    """What a model read where that is more or less than the prompt: in a chat, or cut."""
+
+    def __init__(self, directory: RunDirectory, cell: CellRecord) -> None:
+        """Nothing is loaded before a sample needs it."""
+        self._directory, self._cell = directory, cell
+        self._sends: Sends | None = None
+        self._trouble = ""
+
+    @property
+    def system(self) -> str:
+        """The system message that a server puts before each prompt, where there is one."""
+        settings = self._cell.model.settings
+        if "system" not in settings or "chat_template" in settings:
+            return ""
+        return f"\nbefore each prompt the system message: {settings['system']!r}"
+
+    def of(self, sample: SampleRecord) -> Sends | None:
+        """The view of the model, for a sample whose prompts do not say all that was sent."""
+        chat = "chat_template" in self._cell.model.settings
+        if not (chat or any(answer.prompt_truncated for answer in sample.responses)):
+            return None
+        if self._sends is None and not self._trouble:
+            try:
+                self._sends = _sends(self._directory, self._cell)
+            except HarnessError as error:
+                self._trouble = str(error).partition("\n")[0]
+        return self._sends
+
+    def complain(self) -> None:
+        """Say where it could not be shown, and why."""
+        if self._trouble:
+            click.echo(
+                f"What '{self._cell.model.name}' read beyond or short of these prompts cannot be "
+                f"shown: {self._trouble}",
+                err=True,
+            )
 
 
 def _sends(directory: RunDirectory, cell: CellRecord) -> Sends:

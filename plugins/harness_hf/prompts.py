@@ -211,6 +211,7 @@ def _scoring_sent(scoring: Scoring, codec: Codec) -> tuple[Sent, ...]:
             scored=window.scored,
             cut=0 if number else scoring.lost,
             at=0 if number else scoring.at,
+            text=codec.written(window.ids),
         )
         for number, window in enumerate(scoring.windows)
     )
@@ -223,12 +224,15 @@ def _prompt_sent(prompt: Prompt, codec: Codec, role: str) -> Sent:
         cut=prompt.cut,
         at=prompt.at,
         role=role,
+        text=codec.written(prompt.ids),
     )
 
 
 def _decoder(ids: tuple[int, ...], scored: int, codec: Codec) -> list[Sent]:
     pieces = codec.pieces(ids)
-    return [Sent(ids=ids, pieces=pieces, scored=scored, role="decoder")] if ids else []
+    if not ids:
+        return []
+    return [Sent(ids=ids, pieces=pieces, scored=scored, role="decoder", text=codec.written(ids))]
 
 
 def language_prompts(described: Described, tokenizer: Any, vocabulary: int) -> Prompts:

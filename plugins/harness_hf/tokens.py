@@ -206,6 +206,13 @@ class Codec:
             found.append(f"<{token}>" if REPLACEMENT in text else text or name)
         return tuple(found)
 
+    def written(self, ids: Sequence[int]) -> str:
+        """The text that ``ids`` come to, special tokens by name."""
+        decoded: str = self.tokenizer.decode(
+            list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return decoded
+
     def _decode(self, ids: list[int]) -> str:
         decoded: str = self.tokenizer.decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
