@@ -68,7 +68,8 @@ def ask(
             store.put(key, model.info, request, response)
         known[key] = response
         meter.note(response)
-        witness.advance()
+        with meter.paused():  # progress and observers are no part of what the model takes
+            witness.advance()
     return Answers(
         responses=tuple(known[key] for key in keys),
         asked=len(pending),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from harness.types import Efficiency, Model, Response, Usage
 
@@ -33,6 +35,15 @@ class Meter:
         self._requests += 1
         self._prompt_tokens = _sum(self._prompt_tokens, response.prompt_tokens)
         self._tokens = _sum(self._tokens, response.tokens)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count what happens inside."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._started += time.monotonic() - began
 
     def read(self) -> Efficiency | None:
         """What the answers so far have cost; None when nothing was asked."""

@@ -1,38 +1,29 @@
 """Running a plan: requests to the model, answers to the store, samples graded, cells recorded.
 
 One cell is one model on one task. A cell that fails leaves the others alone; whatever was answered
-is stored at once, so the same command goes on where this one stopped, however it stopped.
+is stored at once, so the same command goes on where this one stopped, however it stopped. While a
+cell is graded and written, the next one is asked already.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import Protocol, TypeVar
 
-from harness import __version__
 from harness.asking import Witness, ask
+from harness.cells import Job, Material, draw_material, failed, finish, still_stands
 from harness.errors import DataError, HarnessError, PluginError, SaveError, UsageError
-from harness.grading import (
-    Subject,
-    count,
-    draw_samples,
-    fingerprint,
-    grade,
-    is_drawn,
-    requests_of,
-    score,
-    signature_suffix,
-)
+from harness.finishing import Ended, Finisher
+from harness.grading import is_drawn, requests_of
 from harness.models import Errand, NamedModel, Purse, prepare
 from harness.plan import Cell, Plan
 from harness.plugins import PluginInfo, Registry, notify_cell
 from harness.results import RunDirectory
 from harness.store import ResponseStore, key_of
-from harness.types import CellRecord, ModelInfo, RequestKind, Response, Sample
+from harness.types import CellRecord, RequestKind
 
 BuiltT = TypeVar("BuiltT")
 
@@ -75,23 +66,16 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
-    """What a run works with: where answers and records go, who is told, and what models that cost
-    money may spend together (None: as much as they like)."""
+    """What a run works with: where answers and records go, who is told, what models that cost
+    money may spend together (None: as much as they like), and whether a cell may be graded beside
+    the next one's questions, which wants a second processor."""
 
     registry: Registry
     directory: RunDirectory
     store: ResponseStore
     progress: Progress
     max_cost: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Material:
-    """A task ready to be asked: drawn once, used for every model."""
-
-    subject: Subject
-    samples: tuple[Sample, ...]
-    fingerprint: str
+    beside: bool = True
 
 
 def execute(made: Plan, place: Workplace) -> Outcome:
@@ -102,7 +86,7 @@ def execute(made: Plan, place: Workplace) -> Outcome:
     and ends up in the outcome.
     """
     materials = {
-        _key(cell): _built(partial(_material, cell, made), cell.task.spec.plugin)
+        _key(cell): _built(partial(draw_material, cell, made), cell.task.spec.plugin)
         for cell in made.cells
     }
     models = {
@@ -117,33 +101,59 @@ def execute(made: Plan, place: Workplace) -> Outcome:
     ):
         place.progress.warn("--max-cost bounds nothing: no model of this run costs anything.")
     unready = prepare(_errands(made, models, materials, place), purse)
-    records: list[CellRecord] = []
-    failures: list[Failure] = []
-    for position, cell in enumerate(made.cells):
-        model = models[cell.model.text]
-        try:
-            ready, material = _or_raise(model), _or_raise(materials[_key(cell)])
-            if position in unready:
-                raise unready[position]
-            with purse.open(ready):
-                record = _run_cell(made, ready, material, place)
-        except SaveError:
-            raise
-        except HarnessError as error:
-            failures.append(Failure(cell=cell, error=error))
-            record = _failed_record(made, cell, model, error)
-            place.directory.write_cell(record, ())
-            place.progress.finish(record, kept=False)
-        records.append(record)
-        if all(later.model.text != cell.model.text for later in made.cells[position + 1 :]):
-            _close(models.pop(cell.model.text))
-    return Outcome(records=tuple(records), failures=tuple(failures))
+    landing = _Landing(place)
+    finisher = Finisher(landing.land, beside=place.beside)
+    try:
+        for position, cell in enumerate(made.cells):
+            model = models[cell.model.text]
+            try:
+                ready, material = _or_raise(model), _or_raise(materials[_key(cell)])
+                if position in unready:
+                    raise unready[position]
+                with purse.open(ready):
+                    job = Job(made=made, cell=cell, model=ready, material=material)
+                    _run_cell(job, place, finisher)
+            except SaveError:
+                raise
+            except HarnessError as error:
+                finisher.put(failed(made, cell, model, error, place.directory))
+            if all(later.model.text != cell.model.text for later in made.cells[position + 1 :]):
+                _close(models.pop(cell.model.text))
+        finisher.drain()
+    except BaseException:
+        finisher.abandon()
+        raise
+    return Outcome(
+        records=tuple(ended.record for ended in landing.ended),
+        failures=tuple(
+            Failure(cell=cell, error=ended.error)
+            for cell, ended in zip(made.cells, landing.ended, strict=True)
+            if ended.error is not None
+        ),
+    )
+
+
+class _Landing:
+    """Cells that ended, in the run's order, and what is told of them."""
+
+    def __init__(self, place: Workplace) -> None:
+        self._place = place
+        self.ended: list[Ended] = []
+
+    def land(self, ended: Ended) -> None:
+        place, record = self._place, ended.record
+        self.ended.append(ended)
+        place.progress.finish(record, kept=ended.kept)
+        if ended.kept or ended.error is not None:
+            return
+        for complaint in notify_cell(place.registry, record):
+            place.progress.warn(f"An observer failed: {complaint}")
 
 
 def _require_one(
     made: Plan,
     models: Mapping[str, NamedModel | HarnessError],
-    materials: Mapping[tuple[str, frozenset[RequestKind]], _Material | HarnessError],
+    materials: Mapping[tuple[str, frozenset[RequestKind]], Material | HarnessError],
 ) -> None:
     """Raise the first error when no cell at all can run: then it is the command that failed."""
     errors = []
@@ -159,7 +169,7 @@ def _require_one(
 def _require_drawing(
     made: Plan,
     models: Mapping[str, NamedModel | HarnessError],
-    materials: Mapping[tuple[str, frozenset[RequestKind]], _Material | HarnessError],
+    materials: Mapping[tuple[str, frozenset[RequestKind]], Material | HarnessError],
 ) -> None:
     """Raise UsageError for a model that cannot draw the answers that one of its tasks asks for."""
     for cell in made.cells:
@@ -173,7 +183,7 @@ def _require_drawing(
 def _errands(
     made: Plan,
     models: Mapping[str, NamedModel | HarnessError],
-    materials: Mapping[tuple[str, frozenset[RequestKind]], _Material | HarnessError],
+    materials: Mapping[tuple[str, frozenset[RequestKind]], Material | HarnessError],
     place: Workplace,
 ) -> Iterator[Errand]:
     """The cells that have something to ask of a model that prepares for it, or costs money."""
@@ -190,19 +200,6 @@ def _errands(
 
 def _key(cell: Cell) -> tuple[str, frozenset[RequestKind]]:
     return cell.task.text, cell.task.settings.kinds
-
-
-def _material(cell: Cell, made: Plan) -> _Material:
-    subject = Subject(
-        task=cell.task.build(),
-        name=cell.task.text,
-        plugin=cell.task.spec.plugin,
-        kinds=cell.task.settings.kinds,
-    )
-    samples = draw_samples(subject, made.request.limit)
-    return _Material(
-        subject=subject, samples=samples, fingerprint=fingerprint(subject.task, samples)
-    )
 
 
 def _built(build: Callable[[], BuiltT], plugin: PluginInfo) -> BuiltT | HarnessError:
@@ -226,104 +223,44 @@ def _or_raise(built: BuiltT | HarnessError) -> BuiltT:
     return built
 
 
-def _run_cell(made: Plan, model: NamedModel, material: _Material, place: Workplace) -> CellRecord:
-    subject, samples = material.subject, material.samples
-    standing = _standing(made, model, material, place)
+def _run_cell(job: Job, place: Workplace, finisher: Finisher) -> None:
+    """Ask what is not known, and hand the cell over to be graded and written."""
+    standing = _standing(job, place)
     if standing is not None:
-        place.progress.finish(standing, kept=True)
-        return standing
+        finisher.put(Ended(record=standing, kept=True))
+        return
+    model, name = job.model, job.material.subject.name
+
+    def advance() -> None:
+        place.progress.advance()
+        finisher.poll()
+
     started = time.monotonic()
     answers = ask(
         model,
         model.planned.spec.plugin,
-        requests_of(samples),
+        requests_of(job.material.samples),
         place.store,
         Witness(
-            begin=lambda requests: place.progress.begin(model.info.name, subject.name, requests),
-            advance=place.progress.advance,
+            begin=lambda requests: place.progress.begin(model.info.name, name, requests),
+            advance=advance,
         ),
     )
-    graded = grade(subject, samples, answers.responses)
-    counts = count(graded)
-    suffix = signature_suffix(
-        subject.name, material.fingerprint, model.info.identity, made.request.seed
+    asking = time.monotonic() - started
+    finisher.submit(
+        lambda go_on: finish(job, place.directory, answers, asking, go_on),
+        alone=job.cell.task.spec.spec.graded_alone,
     )
-    record = CellRecord(
-        model=model.info,
-        task=subject.name,
-        status="partial" if counts.errors else "complete",
-        fingerprint=material.fingerprint,
-        scores=score(subject, graded, seed=made.request.seed, suffix=suffix),
-        counts=counts,
-        error=_first_error(answers.responses, counts.errors),
-        seed=made.request.seed,
-        shots=made.request.shots,
-        limit=made.request.limit,
-        asked=answers.asked,
-        reused=answers.reused,
-        seconds=time.monotonic() - started,
-        efficiency=answers.efficiency,
-        versions=_versions(model, material),
-    )
-    place.directory.write_cell(record, graded)
-    place.progress.finish(record, kept=False)
-    for complaint in notify_cell(place.registry, record):
-        place.progress.warn(f"An observer failed: {complaint}")
-    return record
 
 
-def _standing(
-    made: Plan, model: NamedModel, material: _Material, place: Workplace
-) -> CellRecord | None:
+def _standing(job: Job, place: Workplace) -> CellRecord | None:
     """The record of an earlier run of this very cell, if nothing it depends on has changed."""
     try:
-        record = place.directory.read_cell(model.info.name, material.subject.name)
+        record = place.directory.read_cell(job.model.info.name, job.material.subject.name)
     except DataError as error:
         place.progress.warn(f"{error}\nThat cell is computed anew.")
         return None
-    if record is None or record.status != "complete":
-        return None
-    same = (
-        record.model == model.info
-        and record.fingerprint == material.fingerprint
-        and record.seed == made.request.seed
-        and dict(record.versions) == dict(_versions(model, material))
-    )
-    return record if same else None
-
-
-def _versions(model: NamedModel, material: _Material) -> Mapping[str, str]:
-    """The distributions that made this record, each with its version."""
-    plugins = (model.planned.spec.plugin, material.subject.plugin)
-    return MappingProxyType(
-        {"harness": __version__} | {plugin.distribution: plugin.version for plugin in plugins}
-    )
-
-
-def _first_error(responses: Sequence[Response], failed: int) -> str | None:
-    errors = [response.error for response in responses if response.error is not None]
-    if not errors:
-        return None
-    return f"{failed} of its samples have no answer; the first: {errors[0]}"
-
-
-def _failed_record(
-    made: Plan, cell: Cell, model: NamedModel | HarnessError, error: HarnessError
-) -> CellRecord:
-    if isinstance(model, NamedModel):
-        info = model.info
-    else:
-        family = cell.model.spec.spec.family or cell.model.text
-        info = ModelInfo(name=cell.model.text, family=family, identity="unknown")
-    return CellRecord(
-        model=info,
-        task=cell.task.text,
-        status="failed",
-        error=str(error),
-        seed=made.request.seed,
-        shots=made.request.shots,
-        limit=made.request.limit,
-    )
+    return record if record is not None and still_stands(record, job) else None
 
 
 def _close(model: NamedModel | HarnessError) -> None:

@@ -374,7 +374,8 @@ class Task(Protocol):
 
         A metric that does not apply to the sample may be left out. The key ``unparseable`` with
         ``(1.0,)`` says that the answer could not be read as an answer. Must never raise, whatever
-        the model wrote, the empty string included.
+        the model wrote, the empty string included. May be called in another thread than
+        :meth:`samples`, one call at a time (see ``TaskSpec.graded_alone``).
         """
         ...
 
@@ -425,7 +426,9 @@ class TaskSpec:
     ``category`` is one of generation, translation, question answering, named entities, ... and
     groups tasks in lists. ``max_shots`` is the most worked examples ``--shots`` may ask for.
     ``default`` makes it part of what ``harness run`` does when no task is named. ``hub`` lists
-    the files that ``harness data fetch`` gets for it.
+    the files that ``harness data fetch`` gets for it. ``graded_alone``: ``grade`` must be called in
+    the main thread while no model is at work, because it measures time or needs signals; else it
+    may be called in another thread, while a model answers the next task.
     """
 
     name: str
@@ -438,6 +441,7 @@ class TaskSpec:
     description: str = ""
     default: bool = False
     hub: tuple[HubFile, ...] = ()
+    graded_alone: bool = False
 
 
 # --- results --------------------------------------------------------------------------------------

@@ -51,19 +51,26 @@ class BarProgress(PlainProgress):
         """No bar until the first cell asks something."""
         super().__init__(cells)
         self._bar: Any = None
+        self._open: set[tuple[str, str]] = set()
 
     def begin(self, model: str, task: str, requests: int) -> None:
-        """Open a bar."""
+        """Open a bar. The cell before may still be graded."""
         from tqdm import tqdm
 
         self.close()
-        label = f"[{self.done + 1}/{self.cells}] {_plain(model)} {_plain(task)}"
+        self._open.add((model, task))
+        label = f"[{self.done + len(self._open)}/{self.cells}] {_plain(model)} {_plain(task)}"
         self._bar = tqdm(total=requests, desc=label, unit="answer", leave=False, file=sys.stderr)
 
     def advance(self) -> None:
         """One answer further."""
         if self._bar is not None:
             self._bar.update(1)
+
+    def finish(self, record: CellRecord, *, kept: bool) -> None:
+        """The same line; the bar of the next cell stays."""
+        self._open.discard((record.model.name, record.task))
+        super().finish(record, kept=kept)
 
     def close(self) -> None:
         """Remove the bar."""
@@ -72,8 +79,14 @@ class BarProgress(PlainProgress):
             self._bar = None
 
     def _line(self, text: str) -> None:
-        self.close()
-        super()._line(text)
+        if not self._open:
+            self.close()
+        if self._bar is None:
+            super()._line(text)
+        else:
+            self._bar.clear()
+            super()._line(text)
+            self._bar.refresh()
 
 
 def make_progress(cells: int) -> PlainProgress:

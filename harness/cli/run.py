@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import sys
 import time
@@ -190,6 +191,7 @@ def _execute(
                 store=store,
                 progress=progress,
                 max_cost=max_cost,
+                beside=_processors() > 1,
             )
             # What a plugin prints must not end up in the JSON document on stdout.
             with redirect_stdout(sys.stderr):
@@ -216,6 +218,12 @@ def _finish(directory: RunDirectory, manifest: Manifest, status: str, seconds: f
     except HarnessError:
         if status == "complete":
             raise
+
+
+def _processors() -> int:
+    """How many this process may use, which is fewer than the machine has in many a container."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _command() -> tuple[str, ...]:

@@ -44,4 +44,5 @@ def harness_tasks() -> Iterator[TaskSpec]:
         options=OPTIONS,
         description="HumanEval: functions from their docstrings, run against tests (pass@k)",
         hub=HUB["humaneval"],
+        graded_alone=True,  # programs have seconds, which a model at work would take from them
     )
