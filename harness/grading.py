@@ -15,6 +15,7 @@ from harness.errors import DataError, HarnessError, PluginError
 from harness.plugins import PluginInfo
 from harness.types import (
     Counts,
+    Entity,
     Generate,
     Metric,
     Request,
@@ -215,6 +216,7 @@ def _graded(
         requests=sample.requests,
         responses=responses,
         reference=sample.reference,
+        entities=_entities(subject, sample, responses) if stats else None,
         stats={name: tuple(float(v) for v in values) for name, values in stats.items()},
         group=sample.group,
         unparseable=unparseable,
@@ -259,6 +261,32 @@ def _guarded_grade(
         raise subject.breaks(
             f"raised {type(error).__name__} in grade() for sample '{sample.id}': {error}"
         ) from error
+
+
+def _entities(
+    subject: Subject, sample: Sample, responses: Sequence[Response]
+) -> tuple[Entity, ...] | None:
+    """What the task's ``entities()`` reads in the answers, where it has that method."""
+    read = getattr(subject.task, "entities", None)
+    if not callable(read):
+        return None
+    where = f"for sample '{sample.id}'"
+    try:
+        given = read(sample, responses)
+        found = None if given is None else tuple((kind, a, b) for kind, a, b in given)
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise subject.breaks(
+            f"raised {type(error).__name__} in entities() {where}: {error}"
+        ) from error
+    for one in found or ():
+        if [type(part) for part in one] != [str, int, int]:
+            raise subject.breaks(
+                f"broke its contract: entities() gave {one!r} {where}; it must be a type, where "
+                "the entity begins and where it ends."
+            )
+    return found
 
 
 def _is_number(value: object) -> bool:

@@ -86,11 +86,11 @@ def _unpacked(path: str, raw: bytes) -> bytes:
         ) from None
 
 
-def read_text(path: str, *, encoding: str = "utf-8") -> str:
+def read_text(path: str, *, encoding: str = "utf-8", blank: bool = False) -> str:
     """The file as text; a byte-order mark is left out.
 
     Raises DataError with the byte offset where the bytes are not ``encoding``, and for a file
-    of blanks only. Offsets count unpacked bytes.
+    of blanks only unless it may be ``blank``. Offsets count unpacked bytes.
     """
     raw = read_bytes(path)
     for magic, what in FOREIGN_FORMATS:
@@ -111,18 +111,18 @@ def read_text(path: str, *, encoding: str = "utf-8") -> str:
             "Name a text file, or convert UTF-16 text with: iconv -f UTF-16 -t UTF-8"
         )
     text = text.removeprefix("\ufeff")
-    if not text.strip():
+    if not blank and not text.strip():
         raise DataError(f"'{path}' is empty: it holds blanks only.\nFetch or write the file again.")
     return text
 
 
-def read_lines(path: str, *, encoding: str = "utf-8") -> tuple[str, ...]:
+def read_lines(path: str, *, encoding: str = "utf-8", blank: bool = False) -> tuple[str, ...]:
     r"""The file's lines, cut at ``\n`` alone; a carriage return before it goes too.
 
     Form feeds, U+2028 and their kind stay inside a line: cutting at them, as ``str.splitlines``
     does, would shift every later line of a parallel text.
     """
-    lines = read_text(path, encoding=encoding).split("\n")
+    lines = read_text(path, encoding=encoding, blank=blank).split("\n")
     if lines[-1] == "":
         lines.pop()
     return tuple(line.removesuffix("\r") for line in lines)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tabulate import tabulate
 
-from harness.metrics.reports import Report
+from harness.metrics.reports import EntityReports, Report, ReportRow
 from harness.scaling import TOTAL, CellFit
 from harness.types import CellRecord, Counts, Efficiency, Metric, RunRecord, Score
 from harness.wording import MISSING, count, short, short_names
@@ -137,13 +138,27 @@ def efficiency_table(records: Sequence[CellRecord]) -> str:
     return f"Efficiency\n{_grid(rows, list(columns), left=(0, 1))}"
 
 
-def report_table(report: Report, what: str) -> str:
-    """A line for each type or tag, then the averages; numbers on 0-100."""
+def report_table(report: Report, what: str, more: Sequence[ReportRow] = ()) -> str:
+    """A line for each type or tag, then the averages and ``more``; numbers on 0-100."""
     rows = [
         [row.name, f"{row.precision:.2f}", f"{row.recall:.2f}", f"{row.f1:.2f}", row.support]
-        for row in (*report.rows, report.micro, report.macro, report.weighted)
+        for row in (*report.rows, report.micro, report.macro, report.weighted, *more)
     ]
     return _grid(rows, [what, "precision", "recall", "f1", "support"], left=(0,))
+
+
+def entity_tables(reports: EntityReports) -> str:
+    """Whole entities by type, then single tokens by tag, with the averages without O besides."""
+    accuracy = reports.tokens.accuracy or 0.0
+    bare = reports.tokens_without_o
+    averages = [
+        replace(row, name=f"{row.name}, no O") for row in (bare.micro, bare.macro, bare.weighted)
+    ]
+    return (
+        f"whole entities\n{report_table(reports.entities, 'type')}\n\n"
+        f"single tokens, {accuracy:.2f} % of them right\n"
+        f"{report_table(reports.tokens, 'tag', averages)}"
+    )
 
 
 def value_text(metric: Metric, value: float) -> str:

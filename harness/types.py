@@ -356,6 +356,10 @@ class Sample:
     group: str | None = None
 
 
+Entity: TypeAlias = tuple[str, int, int]
+"""An entity in a text: its type, where it begins and where it ends (exclusive)."""
+
+
 @runtime_checkable
 class Task(Protocol):
     """Samples, how to ask them, and how to grade the answers."""
@@ -579,12 +583,16 @@ class CellRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleRecord:
-    """One graded sample as the samples file keeps it."""
+    """One graded sample as the samples file keeps it.
+
+    ``entities`` are those that a task which finds entities read in the answers.
+    """
 
     id: str
     requests: tuple[Request, ...]
     responses: tuple[Response, ...]
     reference: JSON
+    entities: tuple[Entity, ...] | None = field(default=None, metadata=UNSAID)
     stats: Mapping[str, Stats]
     group: str | None = None
     unparseable: bool = False

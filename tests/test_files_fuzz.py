@@ -21,11 +21,11 @@ import harness_qa
 import harness_text
 import harness_toml
 import harness_translation
+from harness.columns import read_columns
 from harness.errors import HarnessError
 from harness.types import TaskSettings
 from harness_files import read_json_lines, read_table, read_text
 from harness_files.pairs import read_pairs
-from harness_ner.columns import read_columns
 from harness_qa.squad import read_squad
 from harness_text.task import cut_documents
 

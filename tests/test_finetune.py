@@ -112,7 +112,8 @@ def test_reports_equal_seqeval_and_scikit_learn(sweep: Path) -> None:
     seqeval = pytest.importorskip("seqeval.metrics")
     sklearn = pytest.importorskip("sklearn.metrics")
     directory = RunDirectory(sweep / "run")
-    for found in tag_reports(directory):
+    for found in tag_reports(directory, directory.read_run().cells):
+        assert found.reports is not None
         samples = list(directory.read_samples(found.record))
         ours = [list(sample.responses[0].tags or ()) for sample in samples]
         gold = [gold_tags(sample) for sample in samples]
@@ -120,7 +121,7 @@ def test_reports_equal_seqeval_and_scikit_learn(sweep: Path) -> None:
         single = sklearn.classification_report(
             list(chain(*gold)), list(chain(*ours)), output_dict=True, zero_division=0
         )
-        for report, reference in ((found.entities, theirs), (found.tokens, single)):
+        for report, reference in ((found.reports.entities, theirs), (found.reports.tokens, single)):
             rows = {row.name: row for row in (*report.rows, report.macro, report.weighted)}
             if "micro avg" in reference:
                 rows["micro avg"] = report.micro

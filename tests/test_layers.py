@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "types", "wording"},
     {"rendering", "metering", "sizes", "reading", "training"},
     {"pretraining", "tracking"},
-    {"hookspecs", "codec", "names", "fetching"},
+    {"hookspecs", "codec", "names", "fetching", "columns"},
     {"plugins", "recipes", "cellstats"},
     {"plan", "starts", "statsindex"},
     {"metrics", "store", "results"},

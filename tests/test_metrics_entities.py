@@ -118,11 +118,13 @@ def _order(entity: tuple[Any, ...]) -> tuple[str, int, int]:
     return kind, start, end
 
 
+@pytest.mark.parametrize("name", ["iob1", "iob2"])
 @given(tags=IOB)
-def test_iob2_reads_as_seqeval_strict(tags: list[str]) -> None:
+def test_iob_reads_as_seqeval_strict(name: str, tags: list[str]) -> None:
     scheme = pytest.importorskip("seqeval.scheme")
-    wanted = [_order(e.to_tuple()[1:]) for e in scheme.Entities([tags], scheme.IOB2).entities[0]]
-    assert spans_from_tags(tags, "iob2") == wanted
+    kind = getattr(scheme, name.upper())
+    wanted = [_order(e.to_tuple()[1:]) for e in scheme.Entities([tags], kind).entities[0]]
+    assert spans_from_tags(tags, name) == wanted
 
 
 @given(tags=IOB, scheme=st.sampled_from(["iob1", "iob2", "iobes", "bilou"]))

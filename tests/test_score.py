@@ -141,7 +141,7 @@ def test_conll2003_baseline_scores_as_conlleval_and_seqeval_say(score: Score, sh
         document = score.json(metric, "--hyp", tagged)
         assert document["value"] == pytest.approx(100 * wanted, abs=1e-9)
     assert document["n"] == 3250
-    types = {row["name"]: row for row in document["types"]}
+    types = {row["name"]: row for row in document["entities"]["rows"]}
     for name, row in expected["conlleval_pl"]["types"].items():
         assert round(types[name]["f1"], 2) == row["f1"]
         assert types[name]["predicted"] == row["found"]
@@ -215,8 +215,18 @@ def test_a_line_without_any_reference_is_named(score: Score, tmp_path: Path) -> 
         (("bleu:tokenise=zh", "--hyp", "x", "--ref", "x"), "Did you mean 'tokenize'?"),
         (("bleu", "--hyp", "x"), "Give the references: --ref FILE"),
         (("f1", "--hyp", "x.json", "--ref", "a", "b"), "Name one file"),
-        (("entity_f1:average=mean", "--hyp", "x.conll", "--ref", "x.conll"), "average=macro"),
+        (
+            ("entity_f1:average=mean", "--hyp", "x.conll", "--ref", "x.conll"),
+            "macro, micro, weighted",
+        ),
         (("f1", "--task", "squat", "--hyp", "x", "--ref", "x"), "Did you mean 'squad'"),
+        (("entity_f1:scheme=iob", "--hyp", "x.conll"), "Did you mean 'iob2' or 'iob1'"),
+        (("entity_recall:average=macro", "--hyp", "x.conll"), "scheme=auto|iob1|iob2"),
+        (("entity_f1", "--task", "cluener", "--hyp", "x.conll"), "name the gold one with --ref"),
+        (
+            ("entity_f1:scheme=iob2", "--task", "conll", "--hyp", "x.conll", "--ref", "x.conll"),
+            "read without --task",
+        ),
     ],
 )
 def test_a_wrong_command_is_answered_with_what_was_meant(
@@ -237,6 +247,39 @@ QUESTIONS = (
     '{"id": "1", "context": "The cat sat.", "question": "Who?", "answers": ["The cat"]}\n'
     '{"id": "2", "context": "The cat sat.", "question": "What?", "answers": ["sat"]}\n'
 )
+
+
+def test_texts_are_measured_without_any_reference(score: Score, tmp_path: Path) -> None:
+    found = write(tmp_path, "out", "a b a b a b\n\nc d e f g\n")
+    for metric, wanted in (("distinct:n=2", 70.0), ("repetition:n=4", 50 / 3), ("length", 11 / 3)):
+        document = score.json(metric, "--hyp", found)
+        assert document["value"] == pytest.approx(wanted)
+        assert (document["n"], document["samples"]) == (3, 3)
+        again = score.json(metric, "--hyp", found, "--ref", found)
+        assert again["value"] == document["value"]
+
+
+def test_a_model_that_says_nothing_has_a_score(score: Score, tmp_path: Path) -> None:
+    nothing, gold = write(tmp_path, "out", "\n \n"), write(tmp_path, "gold", "a b\nc\n")
+    assert score.json("bleu", "--hyp", nothing, "--ref", gold)["value"] == 0.0
+    assert score.json("ter", "--hyp", nothing, "--ref", gold)["value"] == 100.0
+    told = score("bleu", "--hyp", gold, "--ref", nothing)
+    assert told.code == 4 and "holds blanks only" in told.err
+
+
+def test_character_spans_are_scored_by_the_task_that_reads_them(
+    score: Score, tmp_path: Path
+) -> None:
+    gold = write(
+        tmp_path, "gold.json", '{"text": "李明在北京", "label": {"name": {"李明": [[0, 1]]}}}'
+    )
+    found = write(
+        tmp_path, "out.json", '{"text": "李明在北京", "label": {"name": {"李": [[0, 0]]}}}'
+    )
+    files = ("--task", "cluener", "--hyp", found, "--ref", gold)
+    document = score.json("entity_f1", *files)
+    assert (document["value"], document["entities"]["micro"]["support"]) == (0.0, 1)
+    assert document["tokens"]["micro"]["f1"] == 80.0
 
 
 def test_a_missing_prediction_is_counted_and_ends_with_4(score: Score, tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.columns import read_columns
 from harness.errors import DataError, UsageError
 from harness.metrics import spans_from_tags, tags_from_spans, value
 from harness.types import Generate, RequestKind, Response, Sample, Tag, Task, TaskSettings
 from harness_ner import harness_tasks
-from harness_ner.columns import read_columns
 from harness_ner.forms import FORMS, read_json, read_list, read_tags, render_list, render_tags
 from harness_ner.task import EntityTask
 

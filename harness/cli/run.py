@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from harness.cli.common import RESULTS, terminable
-from harness.cli.show import print_run, print_tags
+from harness.cli.show import print_best_tags, print_run
 from harness.cli.tracking import track_option, with_trackers
 from harness.errors import HarnessError, PluginError, UsageError
 from harness.manifest import new_manifest, now
@@ -151,7 +151,7 @@ def run_cells(registry: Registry, request: RunRequest, output: Path, *, quiet: b
         raise failures[0].error
     if not quiet:
         print_run(directory, as_json=False)
-        print_tags(directory, best=True)
+        print_best_tags(directory)
     finished = directory.read_run()
     with redirect_stdout(sys.stderr):
         for complaint in notify_run(registry, finished):

@@ -12,16 +12,17 @@ from harness.errors import PartialError, UsageError
 from harness.names import escaped, parse_items
 from harness.outputs import (
     ENTITY_METRICS,
+    REFERENCE_FREE,
     Outcome,
     is_json_name,
-    last_column,
     score_answers,
+    score_columns,
     score_entities,
     score_lines,
 )
 from harness.plan import PERMISSION, PlannedTask, RunRequest, plan_task
 from harness.plugins import Registry, load_registry
-from harness.table import report_table
+from harness.table import entity_tables
 from harness.types import RequestKind
 
 
@@ -63,13 +64,16 @@ def score(
       harness score f1 --hyp predictions.json --ref dev.json
     Entities in CoNLL columns, gold and predicted tag last, or in two files:
       harness score entity_f1 --hyp tagged.conll
+      harness score entity_f1:scheme=iob2 --hyp tagged.conll --ref gold.conll
+    Variety, repetition and length of texts, without any reference:
+      harness score distinct:n=2 --hyp out.txt
     Texts as any task grades them, one line per sample or JSON of texts by id:
       harness score exact_match --task gsm8k --hyp out.txt --ref test.jsonl
     """
     references = (*refs, *more)
     name = metric.partition(":")[0]
     if name in ENTITY_METRICS:
-        outcome = _entities(metric, hyp, references, task or "conll", seed)
+        outcome = _entities(metric, hyp, references, task, seed)
     elif task or is_json_name(hyp):
         registry, name = load_registry(), task or "squad"
         if allow_code_execution:
@@ -77,7 +81,7 @@ def score(
         planned = _planned(registry, name, _only(references), "generate")
         outcome = score_answers(metric, planned, hyp, seed=seed)
     else:
-        if not references:
+        if not references and name not in REFERENCE_FREE:
             raise UsageError("Give the references: --ref FILE, or several: --ref FILE FILE")
         outcome = score_lines(metric, hyp, references, seed=seed)
     _print(outcome, hyp, as_json)
@@ -88,15 +92,14 @@ def score(
         )
 
 
-def _entities(metric: str, hyp: str, refs: Sequence[str], task: str, seed: int) -> Outcome:
-    registry = load_registry()
+def _entities(metric: str, hyp: str, refs: Sequence[str], task: str | None, seed: int) -> Outcome:
     reference = _only(refs)
-    if reference:
-        found, gold = (_planned(registry, task, path, "tag") for path in (hyp, reference))
-    else:
-        last = last_column(hyp)
-        found = _planned(registry, f"{task},column={last}", hyp, "tag")
-        gold = _planned(registry, f"{task},column={last - 1}", hyp, "tag")
+    if task is None:
+        return score_columns(metric, hyp, reference, seed=seed)
+    if not reference:
+        raise UsageError(f"--task {task} reads two files: name the gold one with --ref FILE.")
+    registry = load_registry()
+    found, gold = (_planned(registry, task, path, "tag") for path in (hyp, reference))
     return score_entities(metric, found, gold, hyp, seed=seed)
 
 
@@ -135,8 +138,8 @@ def _print(outcome: Outcome, hyp: str, as_json: bool) -> None:
 
 def _tell(outcome: Outcome, hyp: str) -> None:
     score = outcome.score
-    if outcome.report is not None:
-        click.echo(report_table(outcome.report, "type") + "\n")
+    if outcome.reports is not None:
+        click.echo(entity_tables(outcome.reports) + "\n")
     low, high = score.ci
     digits = ".2f" if score.metric.bounds == (0.0, 100.0) else ".4g"
     interval = f"[{low:{digits}}, {high:{digits}}]"
@@ -148,7 +151,7 @@ def _tell(outcome: Outcome, hyp: str) -> None:
 
 def _document(outcome: Outcome, hyp: str) -> dict[str, object]:
     score = outcome.score
-    return {
+    document = {
         "schema": 1,
         "outputs": hyp,
         "metric": score.metric.name,
@@ -162,5 +165,5 @@ def _document(outcome: Outcome, hyp: str) -> dict[str, object]:
         "higher_is_better": score.metric.higher_is_better,
         "bounds": list(score.metric.bounds),
         "signature": score.signature,
-        "types": to_json(outcome.report.rows) if outcome.report else None,
     }
+    return document | to_json(outcome.reports) if outcome.reports else document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,17 +16,20 @@ from harness.plan import RunRequest, plan_models
 from harness.plugins import load_registry
 from harness.rendering import Sends, render_record
 from harness.results import RunDirectory
-from harness.types import CellRecord, SampleRecord
+from harness.types import CellRecord, RunRecord, SampleRecord
 from harness.wording import short_names
+
+if TYPE_CHECKING:
+    from harness.metrics import EntityReports
 
 
 @click.command()
 @click.argument("run", required=False)
 @click.option("--samples", type=click.IntRange(min=1), help="The first N samples of each cell.")
 @click.option("--tokens", is_flag=True, help="With --samples: also how each model cuts tokens.")
-@click.option("--model", "-m", help="With --samples: only this model.")
-@click.option("--task", "-t", help="With --samples: only this task.")
-@click.option("--tags", is_flag=True, help="Precision, recall and F1 by type and by tag.")
+@click.option("--model", "-m", help="With --samples or --tags: only this model.")
+@click.option("--task", "-t", help="With --samples or --tags: only this task.")
+@click.option("--tags", is_flag=True, help="Precision, recall and F1 by entity type and by tag.")
 @click.option("--efficiency", is_flag=True, help="Also what the answers cost.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(
@@ -41,16 +45,20 @@ def show(
     """Print the tables of RUN: a directory, or a name under results/runs (default: the latest).
 
     With --samples, print what the models were sent and what they answered, to the letter, and with
-    --tokens how each model cut it to tokens. Exits with 4 when the run is partial.
+    --tokens how each model cut it to tokens. With --tags, print precision, recall, F1 and support
+    of every entity type and of every token's tag, of each model that named entities. Exits with 4
+    when the run is partial.
     """
     directory = RunDirectory(find_run(run))
+    if tokens and samples is None:
+        raise UsageError("--tokens is about samples; add --samples N.")
     if samples is not None:
         chosen = Chosen(model=model, task=task, tokens=tokens)
         return print_samples(directory, samples, chosen, as_json=as_json)
     if tags:
-        return print_tags(directory, as_json=as_json)
-    if model is not None or task is not None or tokens:
-        raise UsageError("--model, --task and --tokens are about samples; add --samples N.")
+        return print_tags(directory, Chosen(model=model, task=task), as_json=as_json)
+    if model is not None or task is not None:
+        raise UsageError("--model and --task choose samples or tags; add --samples N or --tags.")
     return print_run(directory, as_json=as_json, efficiency=efficiency)
 
 
@@ -62,17 +70,22 @@ class Chosen:
     task: str | None = None
     tokens: bool = False
 
+    def of(self, run: RunRecord) -> list[CellRecord]:
+        """The run's cells that are chosen; UsageError where a name is none of the run's."""
+        models = _chosen("model", self.model, [cell.model.name for cell in run.cells])
+        tasks = _chosen("task", self.task, [cell.task for cell in run.cells])
+        return [cell for cell in run.cells if cell.model.name in models and cell.task in tasks]
+
+
+EVERY = Chosen()
+
 
 def print_samples(directory: RunDirectory, number: int, chosen: Chosen, *, as_json: bool) -> int:
     """Print the first samples of every cell chosen."""
     record = directory.read_run()
-    models = _chosen("model", chosen.model, [cell.model.name for cell in record.cells])
-    tasks = _chosen("task", chosen.task, [cell.task for cell in record.cells])
     views: dict[str, Sends | None] = {}
     entries = []
-    for cell in record.cells:
-        if cell.model.name not in models or cell.task not in tasks:
-            continue
+    for cell in chosen.of(record):
         if cell.model.name not in views:
             views[cell.model.name] = _sends(directory, cell) if chosen.tokens else None
         sends = views[cell.model.name]
@@ -163,43 +176,56 @@ def _chosen(what: str, name: str | None, known: list[str]) -> set[str]:
     return found
 
 
-def print_tags(directory: RunDirectory, *, as_json: bool = False, best: bool = False) -> int:
-    """Print a report by entity type and by tag for each cell that asked for tags.
+def print_tags(directory: RunDirectory, chosen: Chosen = EVERY, *, as_json: bool = False) -> int:
+    """Print a report by entity type and by tag for each chosen cell that names entities.
 
-    With ``best``, for the one with the highest F1 of entities only. Returns the exit code that the
-    run's completeness deserves.
+    Returns the exit code that the run's completeness deserves.
     """
-    from harness.table import report_table
     from harness.tagreports import tag_reports
 
     run = directory.read_run()
-    short = short_names([cell.model.name for cell in run.cells])
-    entries = []
-    reports = list(tag_reports(directory))
-    if best and reports:
-        reports = [max(reports, key=lambda one: one.entities.micro.f1)]
-    for found in reports:
-        record = found.record
-        if as_json:
-            entries.append(
-                {
-                    "model": record.model.name,
-                    "task": record.task,
-                    "entities": to_json(found.entities),
-                    "tokens": to_json(found.tokens),
-                }
-            )
-            continue
-        click.echo(f"\n{short[record.model.name]} on {record.task}: whole entities")
-        click.echo(report_table(found.entities, "type"))
-        click.echo(f"\nsingle tokens, {found.tokens.accuracy:.2f} % of them right")
-        click.echo(report_table(found.tokens, "tag"))
-    if best and reports:
-        click.echo(f"\nThe same for every model: harness show {run.directory} --tags")
+    found = list(tag_reports(directory, chosen.of(run)))
     if as_json:
+        entries = [
+            {"model": one.record.model.name, "task": one.record.task, **to_json(one.reports)}
+            for one in found
+            if one.reports is not None
+        ]
         head = {"schema": SCHEMA, "run": run.directory, "status": run.status}
         echo_json(head | {"reports": entries})
+    short = short_names([cell.model.name for cell in run.cells])
+    for one in found:
+        title = f"{short[one.record.model.name]} on {one.record.task}"
+        if one.reports is None:
+            click.echo(
+                f"{title}: its entities were not stored. Grade it anew: harness rescore "
+                f"{run.directory}",
+                err=True,
+            )
+        elif not as_json:
+            click.echo(_report_text(title, one.reports))
+    if not found:
+        click.echo("No chosen cell of this run names entities.", err=True)
     return completeness(run.status, run.directory, as_json=as_json)
+
+
+def print_best_tags(directory: RunDirectory) -> None:
+    """Print the reports of the cell with the highest F1 of entities, if any cell names them."""
+    from harness.tagreports import tag_reports
+
+    run = directory.read_run()
+    known = [(one.record, one.reports) for one in tag_reports(directory, run.cells) if one.reports]
+    if known:
+        record, reports = max(known, key=lambda pair: pair[1].entities.micro.f1)
+        name = short_names([cell.model.name for cell in run.cells])[record.model.name]
+        click.echo(_report_text(f"{name} on {record.task}", reports))
+        click.echo(f"\nThe same for every model: harness show {run.directory} --tags")
+
+
+def _report_text(title: str, reports: EntityReports) -> str:
+    from harness.table import entity_tables
+
+    return f"\n{title}: {entity_tables(reports)}"
 
 
 def print_run(directory: RunDirectory, *, as_json: bool, efficiency: bool = False) -> int:

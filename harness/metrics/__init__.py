@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from harness.metrics.named import TEXT_SCORERS, named_scorer
     from harness.metrics.quality import corpus_distinct, distinct, length, length_ratio, repetition
     from harness.metrics.reports import (
+        EntityReports,
         Report,
         ReportRow,
         entity_report,
+        entity_reports,
         report_from_counts,
         tag_report,
     )
@@ -41,6 +43,7 @@ __all__ = [
     "FORMULAS",
     "TEXT_SCORERS",
     "Choice",
+    "EntityReports",
     "Report",
     "ReportRow",
     "Scorer",
@@ -57,6 +60,7 @@ __all__ = [
     "entity_precision",
     "entity_recall",
     "entity_report",
+    "entity_reports",
     "exact_match",
     "f1",
     "formula",
@@ -94,7 +98,15 @@ _HOMES = {
     "likelihood": ("bits_per_byte", "perplexity"),
     "named": ("TEXT_SCORERS", "named_scorer"),
     "quality": ("corpus_distinct", "distinct", "length", "length_ratio", "repetition"),
-    "reports": ("Report", "ReportRow", "entity_report", "report_from_counts", "tag_report"),
+    "reports": (
+        "EntityReports",
+        "Report",
+        "ReportRow",
+        "entity_report",
+        "entity_reports",
+        "report_from_counts",
+        "tag_report",
+    ),
     "scorer": ("Scorer", "accuracy", "mean"),
     "spans": ("spans_from_tags", "tags_from_spans"),
     "summaries": ("rouge",),

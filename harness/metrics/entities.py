@@ -61,7 +61,11 @@ def _counts(predicted: set[Span], gold: set[Span]) -> tuple[float, float, float]
 
 
 def entity_f1(
-    average: str = "micro", *, types: Sequence[str] = (), name: str | None = None
+    average: str = "micro",
+    *,
+    types: Sequence[str] = (),
+    name: str | None = None,
+    scheme: str | None = None,
 ) -> EntityScorer:
     """Entity F1, 0-100: ``micro`` over all entities (conlleval's FB1), ``macro`` or ``weighted``.
 
@@ -69,39 +73,50 @@ def entity_f1(
     kept together as one more. A type that occurs in neither gold nor prediction has no part in
     the mean, and without any entity on either side the value is 0, both as in seqeval. Micro
     with ``types`` counts these types alone. The name is ``entity_f1``, with the average where it
-    is not micro. Raises :class:`UsageError`.
+    is not micro. ``scheme`` only enters the signature: how tags became spans, where that was not
+    conlleval's reading. Raises :class:`UsageError`.
     """
     if average not in AVERAGES:
         raise UsageError(f"Unknown average '{average}'. {suggestion(average, AVERAGES)}")
     if average != "micro" and not types:
         raise UsageError(f"The {average} average of entity F1 needs the list of entity types.")
     if average == "micro":
-        return _pooled("f1", name or "entity_f1", types)
-    metric = _metric(name or f"entity_f1_{average}", f"{average}-f1", average, types)
+        return _pooled("f1", name or "entity_f1", types, scheme)
+    metric = _metric(name or f"entity_f1_{average}", f"{average}-f1", average, types, scheme)
     return EntityScorer(metric=metric, types=tuple(dict.fromkeys(types)), pooled=False)
 
 
-def entity_precision(*, types: Sequence[str] = (), name: str = "entity_precision") -> EntityScorer:
+def entity_precision(
+    *, types: Sequence[str] = (), name: str = "entity_precision", scheme: str | None = None
+) -> EntityScorer:
     """Percent of predicted entities that are right, over the corpus; or of ``types`` alone."""
-    return _pooled("precision", name, types)
+    return _pooled("precision", name, types, scheme)
 
 
-def entity_recall(*, types: Sequence[str] = (), name: str = "entity_recall") -> EntityScorer:
+def entity_recall(
+    *, types: Sequence[str] = (), name: str = "entity_recall", scheme: str | None = None
+) -> EntityScorer:
     """Percent of gold entities that are found, over the corpus; or of ``types`` alone."""
-    return _pooled("recall", name, types)
+    return _pooled("recall", name, types, scheme)
 
 
-def _pooled(formula: str, name: str, types: Sequence[str]) -> EntityScorer:
-    metric = _metric(name, formula, "micro", types)
+def _pooled(formula: str, name: str, types: Sequence[str], scheme: str | None) -> EntityScorer:
+    metric = _metric(name, formula, "micro", types, scheme)
     return EntityScorer(metric=metric, types=tuple(dict.fromkeys(types)), pooled=True)
 
 
-def _metric(name: str, formula: str, average: str, types: Sequence[str]) -> Metric:
+def _metric(
+    name: str, formula: str, average: str, types: Sequence[str], scheme: str | None
+) -> Metric:
     return Metric(
         name=name,
         formula=formula,
         bounds=(0.0, 100.0),
         signature=signature(
-            average=average, match="strict", types=",".join(types) or None, ref="conlleval"
+            average=average,
+            match="strict",
+            types=",".join(types) or None,
+            scheme=scheme,
+            ref="conlleval" if scheme in (None, "auto") else "seqeval-strict",
         ),
     )

@@ -40,6 +40,15 @@ class Report:
     accuracy: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class EntityReports:
+    """Of whole entities, of single tokens, and of single tokens with O left out of the averages."""
+
+    entities: Report
+    tokens: Report
+    tokens_without_o: Report
+
+
 def _percent(part: float, whole: float) -> float:
     return 100.0 * part / whole if whole else 0.0
 
@@ -118,4 +127,16 @@ def tag_report(
     return report_from_counts(
         {name: (matched[name], predicted[name], gold[name]) for name in names},
         accuracy=_percent(matched.total(), gold.total()),
+    )
+
+
+def entity_reports(
+    spans: Iterable[tuple[Any, Any]], tags: Iterable[tuple[Sequence[str], Sequence[str]]]
+) -> EntityReports:
+    """The reports by type and by tag of the same sentences, predicted side first."""
+    tagged = list(tags)
+    return EntityReports(
+        entities=entity_report(spans),
+        tokens=tag_report(tagged),
+        tokens_without_o=tag_report(tagged, leave_out=("O",)),
     )

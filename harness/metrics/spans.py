@@ -6,17 +6,22 @@ A span is ``(type, start, end)`` with ``end`` exclusive, in tokens. Reference im
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
 from harness.errors import UsageError, suggestion
+from harness.types import Entity
 
-Span: TypeAlias = tuple[str, int, int]
+Span: TypeAlias = Entity
 Scheme: TypeAlias = Literal["auto", "iob1", "iob2", "iobes", "bilou"]
 
 SCHEMES = ("auto", "iob1", "iob2", "iobes", "bilou")
 
 _OUTSIDE = ("O", "")
+
+WORD = re.compile(r"\w+|[^\w\s]")
+"""What counts as a token of a text that nobody cut: a word, or a mark."""
 
 
 def split_tag(tag: str) -> tuple[str, str]:
@@ -34,18 +39,17 @@ def split_tag(tag: str) -> tuple[str, str]:
 def spans_from_tags(tags: Iterable[str], scheme: str = "auto") -> list[Span]:
     """Spans that ``tags`` mark, in order.
 
-    ``auto`` and ``iob1`` read as conlleval and seqeval's default do: every tag but O belongs to a
-    span, and one begins at B or S, after O, E or S, or where the type changes. The other schemes
-    are seqeval's strict mode: what does not follow the scheme is no span (``I-PER`` after O in
-    IOB2, an IOBES span without its E). Unknown tags count as O, so a model's invention never
-    raises. Raises :class:`UsageError` for an unknown scheme.
+    ``auto`` reads as conlleval and seqeval's default do: every tag but O belongs to a span, and one
+    begins at B or S, after O, E or S, or where the type changes. The other schemes are seqeval's
+    strict mode: what does not follow the scheme is no span (``I-PER`` after O in IOB2, ``B-PER``
+    after O in IOB1, an IOBES span without its E). Unknown tags count as O, so a model's invention
+    never raises. Raises :class:`UsageError` for an unknown scheme.
     """
     if scheme not in SCHEMES:
         raise UsageError(f"Unknown tag scheme '{scheme}'. {suggestion(scheme, SCHEMES)}")
     parsed = [split_tag(tag) for tag in tags]
-    if scheme in ("auto", "iob1"):
-        return _lenient(parsed)
-    return _strict_iob2(parsed) if scheme == "iob2" else _strict_iobes(parsed)
+    readers = {"auto": _lenient, "iob1": _strict_iob1, "iob2": _strict_iob2}
+    return readers.get(scheme, _strict_iobes)(parsed)
 
 
 def _begins(previous: tuple[str, str], current: tuple[str, str]) -> bool:
@@ -66,6 +70,29 @@ def _lenient(parsed: Sequence[tuple[str, str]]) -> list[Span]:
         if begins:
             start = i
         previous = current
+    return spans
+
+
+def _strict_iob1(parsed: Sequence[tuple[str, str]]) -> list[Span]:
+    """I opens a span, B only one that follows another of its type."""
+    spans: list[Span] = []
+    i, previous = 0, _OUTSIDE
+    while i < len(parsed):
+        prefix, kind = parsed[i]
+        follows = previous[0] in "BI" and previous[1] == kind
+        opens = prefix == "I" and not (follows and previous[0] == "I")
+        if not opens and not (prefix == "B" and follows):
+            previous = parsed[i]
+            i += 1
+            continue
+        end = i + 1
+        while end < len(parsed) and parsed[end] == ("I", kind):
+            end += 1
+        # As seqeval: a B alone, before a B of another type, is no span.
+        after = parsed[end] if end < len(parsed) else _OUTSIDE
+        if not (parsed[end - 1][0] == after[0] == "B" and after[1] != kind):
+            spans.append((kind, i, end))
+        i, previous = end, parsed[end - 1]
     return spans
 
 
@@ -124,6 +151,19 @@ def _as_iob1(tags: list[str]) -> list[str]:
         touches = i > 0 and tags[i - 1] != "O" and tags[i - 1][2:] == tag[2:]
         result.append("I" + tag[1:] if tag.startswith("B-") and not touches else tag)
     return result
+
+
+def spans_in_words(spans: Iterable[Span], words: Sequence[re.Match[str]]) -> list[Span]:
+    """Spans in characters as spans in ``words``: all words that each touches.
+
+    A span that touches none, such as one at no place in the text, is left out.
+    """
+    found: list[Span] = []
+    for kind, start, end in spans:
+        inside = [i for i, word in enumerate(words) if word.start() < end and word.end() > start]
+        if inside:
+            found.append((kind, inside[0], inside[-1] + 1))
+    return found
 
 
 def as_spans(spans: Any) -> set[Span]:

@@ -6,17 +6,18 @@ so there is one reader and one grader for what a run asks and for what others an
 """
 
 from harness.outputs.answers import is_json_name, read_answers, score_answers
-from harness.outputs.entities import last_column, score_entities
-from harness.outputs.lines import ENTITY_METRICS, score_lines
+from harness.outputs.entities import ENTITY_METRICS, score_columns, score_entities
+from harness.outputs.lines import REFERENCE_FREE, score_lines
 from harness.outputs.records import Outcome
 
 __all__ = [
     "ENTITY_METRICS",
+    "REFERENCE_FREE",
     "Outcome",
     "is_json_name",
-    "last_column",
     "read_answers",
     "score_answers",
+    "score_columns",
     "score_entities",
     "score_lines",
 ]

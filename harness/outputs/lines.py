@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import DataError, UsageError, suggestion
+from harness.outputs.entities import ENTITY_METRICS
 from harness.outputs.records import Outcome, Pair, PairTask, scored_pairs
 from harness.reading import place, read_lines
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from harness.metrics import Scorer
 
 LABEL_METRICS = ("label_f1", "matthews")
-ENTITY_METRICS = ("entity_f1", "entity_precision", "entity_recall")
+REFERENCE_FREE = ("distinct", "length", "repetition")
+"""Metrics of the outputs alone."""
+
 MARK = re.compile(r"\s*</?t>\s*")
 """Sentence marks in files of CNN/DailyMail summaries: ``<t> A sentence . </t>``."""
 
@@ -26,13 +29,14 @@ def score_lines(spec: str, outputs: str, references: Sequence[str], *, seed: int
     ``spec`` is as :func:`harness.metrics.named_scorer` takes it, or names a metric of labels, one
     on each line. A blank line in one of several
     reference files means that this file has none there. For ROUGE, sentences marked with ``<t>``
-    and ``</t>`` stand on lines of their own. Raises DataError for unequal line counts and for a
-    line without any reference.
+    and ``</t>`` stand on lines of their own. Outputs may be blank, even all of them: a model that
+    says nothing has a score, too. Raises DataError for unequal line counts and for a line without
+    any reference.
     """
     labelled = spec.partition(":")[0] in LABEL_METRICS
     if not labelled:
         _text_scorer(spec, ())  # a wrong name is said before a wrong file
-    texts = read_lines(outputs)
+    texts = read_lines(outputs, blank=True)
     columns = [read_lines(path) for path in references]
     for path, lines in zip(references, columns, strict=True):
         if len(lines) != len(texts):
@@ -46,7 +50,7 @@ def score_lines(spec: str, outputs: str, references: Sequence[str], *, seed: int
     pairs: dict[str, Pair] = {}
     for number, (text, *given) in enumerate(zip(texts, *columns, strict=True), start=1):
         filled = [clean(one) for one in given if one.strip()]
-        if not filled:
+        if not filled and spec.partition(":")[0] not in REFERENCE_FREE:
             raise DataError(
                 f"{place(references[0], number)} is an empty reference.\n"
                 "Remove this line from every file, or add a file that has one."

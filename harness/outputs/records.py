@@ -14,7 +14,7 @@ from harness.reading import read_bytes
 from harness.types import Counts, Metric, Response, Sample, Score, Stats
 
 if TYPE_CHECKING:
-    from harness.metrics import Report, Scorer
+    from harness.metrics import EntityReports, Scorer
     from harness.types import JSON
 
 CORE = PluginInfo(name="score", target="", distribution="harness", version="")
@@ -24,14 +24,14 @@ CORE = PluginInfo(name="score", target="", distribution="harness", version="")
 class Outcome:
     """A score of outputs, and what became of them.
 
-    ``strangers`` counts outputs for ids that the references do not have; ``report`` is by entity
-    type, where there are any.
+    ``strangers`` counts outputs for ids that the references do not have; ``reports`` are by entity
+    type and by tag, where there are any.
     """
 
     score: Score
     counts: Counts
     strangers: int = 0
-    report: Report | None = None
+    reports: EntityReports | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from harness.columns import TAG, read_columns
 from harness.errors import DataError
 from harness.metrics.spans import Span, spans_from_tags
 from harness.types import Option
@@ -12,7 +13,6 @@ from harness_files import Row, choice_option, number_option, read_json_lines
 from harness_files.columnar import is_columnar, read_columnar
 from harness_files.options import SUBSET
 from harness_files.rows import checked_text, wrong_type
-from harness_ner.columns import TAG, read_columns
 from harness_ner.task import EntitySet, Marked
 
 if TYPE_CHECKING:

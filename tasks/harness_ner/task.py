@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 from harness import metrics
 from harness.errors import UsageError
 from harness.metrics.spans import Span, spans_from_tags, tags_from_spans
-from harness.types import Generate, Metric, Option, Response, Sample, Stats, Tag, TaskSpec
+from harness.types import (
+    Entity,
+    Generate,
+    Metric,
+    Option,
+    Response,
+    Sample,
+    Stats,
+    Tag,
+    TaskSpec,
+)
 from harness_files import Shot, check_options, choice_option, data_file, few_shot
 from harness_files.dataset import MAX_SHOTS, ONE_FILE
 from harness_files.hub import HUB
@@ -57,15 +67,21 @@ class EntityTask:
 
     def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
         """Counts of entities; unparseable: other than one tag per token, or not the form."""
+        found, readable = self._read(sample, responses)
+        stats = {self.scorer.metric.name: self.scorer.stats(found, sample.reference["spans"])}
+        return stats if readable else {**stats, "unparseable": (1.0,)}
+
+    def entities(self, sample: Sample, responses: Sequence[Response]) -> Sequence[Entity]:
+        """What the answer says, in tokens; those at no place of the text stand before it."""
+        return self._read(sample, responses)[0]
+
+    def _read(self, sample: Sample, responses: Sequence[Response]) -> tuple[list[Span], bool]:
         tokens = sample.reference["tokens"]
         if isinstance(sample.requests[0], Tag):
             tags = responses[0].tags or ()
-            entities, readable = spans_from_tags(tags), len(tags) == len(tokens)
-        else:
-            reading = self.form.read(responses[0].text or "", tokens, self.types)
-            entities, readable = reading.entities, reading.readable
-        stats = {self.scorer.metric.name: self.scorer.stats(entities, sample.reference["spans"])}
-        return stats if readable else {**stats, "unparseable": (1.0,)}
+            return spans_from_tags(tags), len(tags) == len(tokens)
+        reading = self.form.read(responses[0].text or "", tokens, self.types)
+        return reading.entities, reading.readable
 
     def oracle(self, sample: Sample) -> tuple[Response, ...]:
         """A model that finds every entity."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.metrics.spans import Span, spans_from_tags, tags_from_spans
-from harness.types import Metric, Response, Sample, Stats, Tag
+from harness.metrics.spans import WORD, spans_from_tags, spans_in_words, tags_from_spans
+from harness.types import Entity, Metric, Response, Sample, Stats, Tag
 
 if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
     from harness_world.records import Item
 
-WORD = re.compile(r"\w+|[^\w\s]")
 TYPES = ("LOC", "ORG", "PER")
 
 
@@ -41,28 +39,24 @@ class TaggingTask:
 
     def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
         """Counts of names; unparseable: other than one tag per word."""
-        tags = responses[0].tags or ()
+        found = self.entities(sample, responses)
         name = self.scorer.metric.name
-        stats: dict[str, Stats] = {
-            name: self.scorer.stats(spans_from_tags(tags), sample.reference["spans"])
-        }
-        if len(tags) != len(sample.reference["tokens"]):
+        stats: dict[str, Stats] = {name: self.scorer.stats(found, sample.reference["spans"])}
+        if len(responses[0].tags or ()) != len(sample.reference["tokens"]):
             stats["unparseable"] = (1.0,)
         return stats
+
+    def entities(self, sample: Sample, responses: Sequence[Response]) -> Sequence[Entity]:
+        """The names that the tags mark."""
+        return spans_from_tags(responses[0].tags or ())
 
 
 def _sample(item: Item) -> Sample:
     words = list(WORD.finditer(item.source))
     tokens = [word.group() for word in words]
-    spans = [list(_in_words(span, words)) for span in item.spans]
+    spans = [list(span) for span in spans_in_words(item.spans, words)]
     return Sample(
         id=item.id,
         requests=(Tag(tokens=tuple(tokens), types=TYPES),),
         reference={"tokens": tokens, "spans": spans},
     )
-
-
-def _in_words(span: tuple[str, int, int], words: Sequence[re.Match[str]]) -> Span:
-    kind, start, end = span
-    inside = [i for i, word in enumerate(words) if word.start() < end and word.end() > start]
-    return kind, inside[0], inside[-1] + 1

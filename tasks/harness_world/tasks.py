@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-from harness.types import Generate, Loglikelihood, Metric, Response, Sample, Stats
+from harness.types import Entity, Generate, Loglikelihood, Metric, Response, Sample, Stats
 from harness_files import check_options, choice_option, number_option
 from harness_world import MOST_ITEMS, OPTIONS, SPLITS, USUAL_ITEMS
 from harness_world.answers import placed, read_names
@@ -70,10 +70,9 @@ class WorldTask:
         gold: object = right
         stats: dict[str, Stats] = {}
         if self.name == "ner":
-            names, readable = read_names(answer)
-            prediction = placed(names, sample.reference["text"])
+            prediction = self.entities(sample, responses)
             gold = sample.reference["spans"]
-            if not readable:
+            if not read_names(answer)[1]:
                 stats["unparseable"] = (1.0,)
         for scorer in self.scorers:
             stats[scorer.metric.name] = scorer.stats(prediction, gold)
@@ -81,6 +80,13 @@ class WorldTask:
             size = len(f" {right}".encode())
             stats[self.likelihood.metric.name] = self.likelihood.stats(responses[1].logprob, size)
         return stats
+
+    def entities(self, sample: Sample, responses: Sequence[Response]) -> Sequence[Entity] | None:
+        """The names in the answer where they stand in the text, in characters."""
+        if self.name != "ner":
+            return None
+        names, _ = read_names((responses[0].text or "").strip())
+        return placed(names, sample.reference["text"])
 
 
 def texts(name: str, settings: TaskSettings) -> tuple[Item, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import DataError
-from harness_files import place, read_lines, shown
+from harness.reading import place, read_lines, shown
 
 DOCUMENT = "-DOCSTART-"
 TAG = re.compile(r"O|[BIESLU]-\S+", re.ASCII)
