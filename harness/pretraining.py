@@ -170,7 +170,8 @@ class PretrainRequest:
     """Train every size of ``family`` on ``corpus`` by ``objective``; checkpoints into ``output``.
 
     ``evaluations`` are the tasks of ``corpus.against``, ready to be read. ``only`` names the
-    sizes to train, all if empty. ``watch`` is told of every line of the log.
+    sizes to train, all if empty. ``mark`` ends the names of the models, so that several seeds of
+    a size can be told apart. ``watch`` is told of every line of the log.
     """
 
     objective: Objective
@@ -180,6 +181,7 @@ class PretrainRequest:
     training: TrainingOptions = TrainingOptions()
     evaluations: tuple[Evaluation, ...] = ()
     only: tuple[str, ...] = ()
+    mark: str = ""
     device: str = "auto"
     watch: Watch = unwatched
 

@@ -151,8 +151,9 @@ def _most_trained(found: Sequence[Point]) -> list[Point]:
     """The points at each size's most training data, where a size was trained on several amounts.
 
     A curve in size alone would mix the two effects. Amounts within a tenth of the most count as
-    equal, as shares drawn by several seeds differ by a little. Distinct tokens count before
-    tokens; sizes of unknown data stay as they are.
+    equal, as shares drawn by several seeds differ by a little. Of models that were fine-tuned
+    distinct tokens count, as each stops after passes of its own; of others the tokens read.
+    Sizes of unknown data stay as they are.
     """
     most: dict[int, float] = {}
     for point in found:
@@ -162,7 +163,8 @@ def _most_trained(found: Sequence[Point]) -> list[Point]:
 
 def _amount(point: Point) -> float:
     info = point.record.model
-    return float(info.unique_tokens or info.train_tokens or 0)
+    distinct = info.unique_tokens if info.train_samples else None
+    return float(distinct or info.train_tokens or 0)
 
 
 def _among(fit: Fit, kept: int, number: int) -> Fit:

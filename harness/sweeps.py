@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tabulate import tabulate
 
 from harness.errors import SaveError
 from harness.training import Estimate, TrainedModel
-from harness.wording import count, short
+from harness.types import RunRecord
+from harness.wording import count, short, short_names
+
+SWEEP = "sweep.csv"
+"""What the table is called in the folder of a sweep."""
 
 HEADLINES = ("entity_f1", "macro_f1", "loss")
 """Validation scores by which a row is told in short; the first that it has."""
-SETTINGS = ("task", "base", "method", "share", "seed")
+SETTINGS = ("task", "base", "method", "share", "seed", "training")
 IDENTITY = ("model", "family", "outcome")
 COUNTS = ("N", "params", "trainable", "samples")
 COSTS = ("U", "D", "C", "step", "seconds", "peak_bytes")
@@ -27,7 +34,8 @@ def write_sweep(path: Path, rows: Sequence[TrainedModel]) -> None:
 
     ``N`` counts parameters without embeddings, ``params`` all, ``U`` distinct training tokens,
     ``D`` those read up to the weights that were kept and ``C`` the operations for them. Scores are
-    of the validation texts. What diverged or failed has no numbers there, so no law is fitted to
+    of the validation texts, or of a task's where they are called ``TASK/METRIC``. What diverged
+    or failed has no numbers there, so no law is fitted to
     it. Raises SaveError.
     """
     scores = sorted({name for row in rows for name in row.scores})
@@ -40,7 +48,8 @@ def write_sweep(path: Path, rows: Sequence[TrainedModel]) -> None:
         costs = (row.unique_tokens, row.tokens, row.flops, row.step, row.seconds, row.peak_bytes)
         writer.writerow(
             [row.name, row.family, row.outcome]
-            + [row.settings.get(name, "") for name in SETTINGS]
+            + [row.settings.get(name, "") for name in SETTINGS[:-1]]
+            + [row.settings.get("training", row.name)]
             + [value if known else "" for value in (*counts, *costs)]
             + [row.scores.get(name, "") for name in scores]
             + [row.model, row.error]
@@ -52,6 +61,23 @@ def write_sweep(path: Path, rows: Sequence[TrainedModel]) -> None:
         partial.replace(path)
     except OSError as error:
         raise SaveError(f"{path} could not be saved: {error.strerror or error}.") from error
+
+
+def with_test_scores(rows: Sequence[TrainedModel], run: RunRecord) -> list[TrainedModel]:
+    """The rows with what ``run`` says of their models, each score as ``TASK/METRIC``."""
+    titles = dict(short_names(cell.task for cell in run.cells))
+    plain = {task: re.split("[:,]", title)[0] for task, title in titles.items()}
+    if len(set(plain.values())) == len(plain):
+        titles = plain
+    found: dict[str, dict[str, float]] = {}
+    for cell in run.cells:
+        # Called by its address, whose folder is called as the row is; or by its own name.
+        name = cell.model.name.rpartition(":")[2].rpartition("/")[2]
+        for score in cell.scores:
+            if math.isfinite(score.value):
+                column = f"{titles[cell.task]}/{score.metric.name}"
+                found.setdefault(name, {})[column] = score.value
+    return [replace(row, scores={**row.scores, **found.get(row.name, {})}) for row in rows]
 
 
 def headline(row: TrainedModel) -> tuple[str, float] | None:

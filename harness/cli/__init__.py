@@ -18,6 +18,7 @@ from harness.errors import HarnessError
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("harness.cli.run", "Run models over tasks; print size tables and scaling fits."),
     "pretrain": ("harness.cli.pretrain", "Train every size of a family from scratch on text."),
+    "sweep": ("harness.cli.sweep", "Train sizes × tokens × seeds from scratch into one table."),
     "finetune": ("harness.cli.finetune", "Train models on shares of a task, and evaluate them."),
     "show": ("harness.cli.show", "Print the tables of a finished or half-finished run."),
     "compare": ("harness.cli.compare", "Compare two runs, models or families by paired tests."),

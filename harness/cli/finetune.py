@@ -20,12 +20,15 @@ from harness.errors import UsageError, suggestion
 from harness.names import Item, escaped, parse_items
 from harness.plan import PlannedTask, RunRequest, plan_tasks
 from harness.plugins import Registry, load_registry
+from harness.results import RunDirectory
 from harness.starts import find_starts
 from harness.sweeps import (
+    SWEEP,
     estimate_sum,
     estimate_table,
     method_table,
     sweep_table,
+    with_test_scores,
     write_sweep,
 )
 from harness.training import Estimate, FinetuneRequest, Method, TrainedModel, TrainingJob
@@ -33,7 +36,6 @@ from harness.types import RequestKind, TaskSpec
 
 KINDS: tuple[RequestKind, ...] = ("tag", "classify", "generate")
 METHODS: tuple[str, ...] = get_args(Method)
-SWEEP = "sweep.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +155,7 @@ def finetune(
             models=addresses, tasks=(wanted.planned(test).text,), device=request.device
         )
         code = max(code, run_cells(registry, asked, output / "run", quiet=as_json))
+        write_sweep(output / SWEEP, with_test_scores(rows, RunDirectory(output / "run").read_run()))
     return code
 
 

@@ -14,67 +14,19 @@ import click
 from tabulate import tabulate
 
 from harness.cli.common import echo_json, terminable
+from harness.cli.recipe import preparation_table, read_request, recipe_options
 from harness.cli.tracking import Trackers, track_option, with_trackers
 from harness.codec import SCHEMA, to_json
-from harness.plan import RunRequest, plan_tasks
-from harness.plugins import Registry, load_registry
-from harness.pretraining import STEPS, Evaluation, Prepared, PretrainJob, PretrainRequest
-from harness.recipes import Recipe, make_recipe, read_recipe
+from harness.plugins import load_registry
+from harness.pretraining import Prepared, PretrainJob, PretrainRequest
 from harness.training import Estimate, TrainedModel
 from harness.wording import MISSING, count
 
-OBJECTIVES = ("causal", "mlm", "mlm+nsp")
-
-
-class Amount(click.ParamType[float]):
-    """A whole number that may be written 1e6 or 1_000_000."""
-
-    name = "number"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number; fails for what is none, or not above 0."""
-        try:
-            number = float(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a number such as 1e6.", param, ctx)
-        if not 0 < number < float("inf"):
-            self.fail(f"{value!r} is not above 0.", param, ctx)
-        return number
-
-
-WHOLE = {"documents", "vocabulary", "tokens", "batch_tokens", "checkpoints", "context", "sizes"}
-
 
 @click.command()
-@click.argument("recipe", required=False, type=click.Path(path_type=Path))
-@click.option("--objective", type=click.Choice(OBJECTIVES), help="Default: causal.")
-@click.option("--corpus", multiple=True, help="Text or JSON lines; or world, world:text.")
-@click.option("--documents", type=Amount(), help="Take at most so many documents.")
-@click.option("--steps", help=f"What to do to the text, of {', '.join(STEPS)}.")
-@click.option("--also", multiple=True, help="A step besides the usual ones.")
-@click.option("--skip", multiple=True, help="A usual step to leave out.")
-@click.option("--language", help="For the steps language and stopwords; default: en.")
-@click.option("--against", multiple=True, help="Tasks that the text is checked against.")
-@click.option("--vocabulary", type=Amount(), help="Pieces of the tokenizer.")
-@click.option("--tokenizer", help="A tokenizer.json to take, in place of learning one.")
-@click.option("--family", help="The family's name.")
-@click.option("--sizes", type=Amount(), help="How many sizes.")
-@click.option("--max-params", type=Amount(), help="Of the largest, without embeddings.")
-@click.option("--min-params", type=Amount(), help="Of the smallest, without embeddings.")
+@recipe_options
 @click.option("--only", multiple=True, help="Train only these sizes.")
-@click.option("--context", type=Amount(), help="Tokens of a row and of the models' context.")
-@click.option("--tokens", type=Amount(), help="Training tokens of each size; default: one pass.")
-@click.option("--checkpoints", type=Amount(), help="How many, each at twice the tokens.")
-@click.option("--batch-tokens", type=Amount(), help="Tokens of a batch.")
-@click.option("--rate", type=Amount(), help="Peak learning rate; default: by the compute.")
-@click.option("--network", help="transformers, or stacked for small Llamas.")
-@click.option("--optimizer", help="adamw or muon.")
-@click.option("--packing", help="joined or whole documents.")
-@click.option("--seed", type=int, help="For all that is drawn.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, mps.")
-@click.option("--dtype", help="In which to compute: float32 or bfloat16.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the models.")
 @track_option
 @click.option("--dry-run", is_flag=True, help="Prepare the text, show the plan, train nothing.")
@@ -99,15 +51,11 @@ def pretrain(
     130 interrupted.
     """
     registry, trackers = with_trackers(load_registry(), track)
-    tables = _with_options(read_recipe(recipe) if recipe else {}, said)
-    made = make_recipe(tables, where=str(recipe) if recipe else "The command line")
-    request = PretrainRequest(
-        objective=made.objective,
-        output=output or Path("models") / made.family.name,
-        corpus=made.corpus,
-        family=made.family,
-        training=made.training,
-        evaluations=_evaluations(registry, made),
+    request = read_request(
+        registry,
+        recipe,
+        said,
+        output=output,
         only=only,
         device=device,
         watch=trackers.point,
@@ -116,7 +64,7 @@ def pretrain(
         job = cast("PretrainJob", registry.trainer("pretrain").spec.build(request))
         prepared = job.prepared()
     if not as_json:
-        click.echo(_preparation_table(prepared))
+        click.echo(preparation_table(prepared))
     if dry_run:
         return _plan(job, prepared, as_json=as_json)
     rows = _train(job, trackers)
@@ -126,63 +74,6 @@ def pretrain(
         click.echo(f"\n{_model_table(rows)}")
         click.echo(f"\n{_next_command(request, rows)}")
     return 0 if all(row.outcome == "complete" for row in rows) else 4
-
-
-def _with_options(tables: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    """The recipe with what the command line says put over it."""
-    given = {
-        name: int(value) if name in WHOLE else value
-        for name, value in said.items()
-        if value not in (None, ())
-    }
-    merged = {name: dict(tables.get(name, {})) for name in ("corpus", "family", "training")}
-    places = {
-        "corpus": ("corpus", "files"),
-        "against": ("corpus", "against"),
-        "family": ("family", "name"),
-        "max_params": ("family", "most"),
-        "min_params": ("family", "least"),
-        "sizes": ("family", "sizes"),
-        "context": ("family", "context"),
-        **{name: ("corpus", name) for name in ("documents", "language", "vocabulary", "tokenizer")},
-    }
-    steps = _steps(merged["corpus"], given)
-    for name, value in given.items():
-        if name == "objective":
-            continue
-        table, key = places.get(name, ("training", name))
-        merged[table][key] = list(value) if isinstance(value, tuple) else value
-    if "tokens" in given:
-        merged["training"].pop("rows", None)
-    if {"sizes", "max_params", "min_params"} & given.keys():
-        merged["family"].pop("shapes", None)
-    if steps is not None:
-        merged["corpus"]["steps"] = steps
-    objective = given.get("objective", tables.get("objective", "causal"))
-    return {**merged, "objective": objective}
-
-
-def _steps(corpus: dict[str, Any], given: dict[str, Any]) -> list[str] | None:
-    """The steps of the recipe or the usual ones, changed by --steps, --also and --skip."""
-    chosen, also, skip = (given.pop(name, None) for name in ("steps", "also", "skip"))
-    for step in [*(also or ()), *(skip or ())]:
-        if step not in STEPS:
-            raise click.UsageError(f"Unknown step '{step}'. There are: {', '.join(STEPS)}.")
-    if chosen is None and also is None and skip is None:
-        return None
-    usual = corpus.get("steps", list(make_recipe({}, where="").corpus.steps))
-    steps = [part for part in chosen.split(",") if part] if chosen is not None else list(usual)
-    return [step for step in [*steps, *(also or ())] if step not in (skip or ())]
-
-
-def _evaluations(registry: Registry, made: Recipe) -> tuple[Evaluation, ...]:
-    if not made.corpus.against:
-        return ()
-    tasks = plan_tasks(registry, RunRequest(tasks=made.corpus.against))
-    return tuple(
-        Evaluation(name=task.text, samples=lambda task=task: task.build().samples())  # type: ignore[misc]
-        for task in tasks
-    )
 
 
 def _train(job: PretrainJob, trackers: Trackers) -> list[TrainedModel]:
@@ -219,30 +110,6 @@ def _document(prepared: Prepared, more: dict[str, Any]) -> dict[str, Any]:
     document = {"schema": SCHEMA, "preparation": to_json(prepared), **more}
     json.dumps(document, allow_nan=False)
     return document
-
-
-def _preparation_table(prepared: Prepared) -> str:
-    rows = [
-        [
-            step.name,
-            f"{step.documents_in:,}",
-            f"{step.documents_out:,}",
-            f"{step.bytes_in:,}",
-            f"{step.bytes_out:,}",
-            step.detail,
-        ]
-        for step in prepared.steps
-    ]
-    header = ["step", "documents in", "out", "bytes in", "out", "what"]
-    align = ("left", "right", "right", "right", "right", "left")
-    lines = [
-        "Text",
-        tabulate(rows, headers=header, colalign=align, disable_numparse=True),
-        f"{prepared.documents:,} documents to learn from ({prepared.tokens:,} tokens of a "
-        f"vocabulary of {prepared.vocabulary:,}), {prepared.held_out_documents:,} held out",
-        *prepared.notes,
-    ]
-    return "\n".join(lines)
 
 
 def _plan_table(found: Sequence[Estimate]) -> str:

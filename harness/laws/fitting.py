@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.laws.bound import Law
+from harness.laws.collinear import collinearity
 from harness.laws.estimate import Data, PointFit, fit_point
 from harness.laws.forecast import Predictor, ScoreMap
 from harness.laws.losses import Loss
@@ -77,7 +78,7 @@ def fit_law(law: Law, data: Data, settings: Settings) -> Fit:
     if len(drawn.theta) < 0.5 * settings.plan.replicates and settings.plan.unit != "items":
         note = "Most resampled fits did not converge."
         if fit.certificate.condition > ILL_CONDITIONED:
-            note = COLLINEAR
+            note = collinearity(data.variables) or COLLINEAR
         return _nothing(law, data, settings, warnings, note)
     estimates = _estimates(fit, drawn, settings)
     verdict, note = _verdict(fit, drawn, estimates, warnings)
@@ -121,6 +122,9 @@ def _check(law: Law, data: Data, loss: Loss) -> list[str]:
             raise DataError(f"Every point has the same {name} ({column[0]:g}): nothing to fit.")
         if span < LEAST_SPAN and name != "L":
             warnings.append(f"{name} spans a factor of {span:.3g} only.")
+    related = collinearity(data.variables)
+    if related:
+        warnings.append(related)
     if np.ptp(data.y) == 0:
         raise DataError(f"The value is {data.y[0]:g} at every point: there is no trend to fit.")
     if (loss.scale == "log" or law.link == "log") and not (data.y > 0).all():
@@ -152,7 +156,7 @@ def _point_warnings(fit: PointFit) -> list[str]:
             f"Another optimum fits nearly as well (its loss is {100 * certificate.second:.2g} % "
             "higher)."
         )
-    if certificate.condition > ILL_CONDITIONED:
+    if certificate.condition > ILL_CONDITIONED and not collinearity(fit.data.variables):
         warnings.append(COLLINEAR)
     lack = _lack_of_fit(fit)
     if lack is not None and lack[1] > 0 and lack[0] > lack[1] + 3 * np.sqrt(2.0 * lack[1]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,11 @@ def save_figure(panels: Sequence[Panel], path: Path, *, note: str = "") -> None:
     Raises:
         UsageError: as :func:`check_target`. SaveError: the file cannot be written.
     """
+    write_figure(lambda: _figure(panels), path, note=note)
+
+
+def write_figure(draw: Callable[[], Figure], path: Path, *, note: str) -> None:
+    """Write what ``draw`` draws, whole, in the house's style; raises as :func:`save_figure`."""
     check_target(path)
     import matplotlib
 
@@ -72,9 +77,9 @@ def save_figure(panels: Sequence[Panel], path: Path, *, note: str = "") -> None:
     with matplotlib.rc_context(RC), warnings.catch_warnings():
         # A name in a script that the font lacks is no reason to fail, or to complain.
         warnings.filterwarnings("ignore", message="Glyph")
-        figure = _figure(panels)
+        figure = draw()
         if note:
-            figure.suptitle(_text(note), fontsize=9, color=WARNING)
+            figure.suptitle(plain_text(note), fontsize=9, color=WARNING)
         suffix = path.suffix.lower().lstrip(".")
         stamp: dict[str, Any] = {"Date": None} if suffix == "svg" else {}
         stamp = {"CreationDate": None} if suffix == "pdf" else stamp
@@ -111,7 +116,7 @@ def _figure(panels: Sequence[Panel]) -> Figure:
 
 
 def _draw(panel: Panel, upper: Axes, lower: Axes) -> None:
-    upper.set_ylabel(_text(panel.y))
+    upper.set_ylabel(plain_text(panel.y))
     for axes in (upper, lower):
         axes.set_xscale("log")
         axes.grid(True, which="major", linewidth=0.4, alpha=0.35)
@@ -126,16 +131,16 @@ def _draw(panel: Panel, upper: Axes, lower: Axes) -> None:
     lower.set_ylabel("residual")
     if panel.parity:
         upper.set_xscale("log" if panel.log_y else "linear")
-        upper.set_xlabel(_text(panel.x))
-        lower.set_xlabel(_text(panel.size))
+        upper.set_xlabel(plain_text(panel.x))
+        lower.set_xlabel(plain_text(panel.size))
     else:
         upper.tick_params(labelbottom=False)
-        lower.set_xlabel(_text(panel.x))
+        lower.set_xlabel(plain_text(panel.x))
     if panel.log_y:
         _plain_ticks(upper, panel)
     # Above the axes, where it hides no point; the layout makes room for it.
     upper.legend(
-        title=_text(panel.title), title_fontproperties={"weight": "bold", "size": 9},
+        title=plain_text(panel.title), title_fontproperties={"weight": "bold", "size": 9},
         alignment="left", loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderaxespad=0.0,
         handlelength=1.6,
     )  # fmt: skip
@@ -233,11 +238,11 @@ def _label(curve: Curve) -> str:
     words = "" if curve.fit.verdict == "ok" else f", {curve.fit.verdict}"
     if exponent.value is not None:
         interval = "" if exponent.ci is None else f" {exponent.ci}"
-        return _text(f"{curve.label}\nexponent {exponent.value:.3g}{interval}{words}")
-    return _text(f"{curve.label}{words}")
+        return plain_text(f"{curve.label}\nexponent {exponent.value:.3g}{interval}{words}")
+    return plain_text(f"{curve.label}{words}")
 
 
-def _text(text: str) -> str:
+def plain_text(text: str) -> str:
     """No dollar starts a formula, no control character reaches the file."""
     plain = "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
     return plain.replace("\\", "∖").replace("$", r"\$")

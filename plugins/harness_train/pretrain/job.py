@@ -28,7 +28,7 @@ from harness_train.pretrain.loop import DivergedError, Training
 from harness_train.pretrain.networks import check_network
 from harness_train.pretrain.pairs import masked_rows
 from harness_train.pretrain.preparation import Text, check_corpus_options, prepare
-from harness_train.pretrain.records import Subject, checkpoint_name, record_of, row_of
+from harness_train.pretrain.records import Subject, checkpoint_name, record_of, row_of, settings_of
 from harness_train.pretrain.rows import Rows, causal_rows, digest
 from harness_train.pretrain.saving import (
     RECORD,
@@ -141,7 +141,7 @@ class PretrainingJob:
     def _finished(self, training: Training, stop: int) -> Iterator[TrainedModel]:
         """Rows of the checkpoints before ``stop``, from their records."""
         for branch in range(stop):
-            folder = self.request.output / checkpoint_name(training, branch)
+            folder = self.request.output / checkpoint_name(training, branch, self.request.mark)
             if is_complete(folder):
                 yield row_of(read_json(folder / RECORD), f"hf:{folder}")
 
@@ -174,18 +174,21 @@ class PretrainingJob:
         shape = training.shape
         self._tell(f"{shape.name}: diverged: {error}; it is left out")
         return TrainedModel(
-            name=shape.name,
+            name=f"{shape.name}{self.request.mark}",
             family=self.request.family.name,
             outcome="diverged",
             parameters=shape.total,
             non_embedding=shape.non_embedding,
             trainable=shape.total,
+            settings=settings_of(
+                self.request.objective, shape.name, None, self.request.training.seed
+            ),
             error=error,
         )
 
     def _is_done(self, training: Training) -> bool:
         return all(
-            is_complete(self.request.output / checkpoint_name(training, branch))
+            is_complete(self.request.output / checkpoint_name(training, branch, self.request.mark))
             for branch in range(len(training.schedule.ends))
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
@@ -46,12 +47,12 @@ def flops(shape: Shape, tokens: int) -> float:
     return 6.0 * (shape.non_embedding + output) * tokens
 
 
-def checkpoint_name(training: Training, branch: int) -> str:
-    """The size's name; for a checkpoint that is not the last, with its training tokens."""
+def checkpoint_name(training: Training, branch: int, mark: str) -> str:
+    """The size's name and ``mark``; between them the tokens, unless it is the last checkpoint."""
     ends = training.schedule.ends
     if branch == len(ends) - 1:
-        return training.shape.name
-    return f"{training.shape.name}-d{short(training.feed.tokens(ends[branch])).lower()}"
+        return f"{training.shape.name}{mark}"
+    return f"{training.shape.name}-d{short(training.feed.tokens(ends[branch])).lower()}{mark}"
 
 
 def record_of(subject: Subject, training: Training, reached: Reached) -> dict[str, Any]:
@@ -62,7 +63,9 @@ def record_of(subject: Subject, training: Training, reached: Reached) -> dict[st
     checked = subject.text.overlaps
     return {
         "schema": 1,
-        "name": checkpoint_name(training, reached.branch),
+        "name": checkpoint_name(training, reached.branch, request.mark),
+        "size": shape.name,
+        "share": reached.steps / training.schedule.steps,
         "family": request.family.name,
         "objective": request.objective,
         "parameters": {"total": shape.total, "non_embedding": shape.non_embedding},
@@ -73,6 +76,7 @@ def record_of(subject: Subject, training: Training, reached: Reached) -> dict[st
             "hidden": shape.hidden,
         },
         "train_tokens": tokens,
+        "unique_tokens": min(tokens, training.feed.rows.used),
         "train_flops": flops(shape, tokens),
         "train_flops_rule": CAUSAL_RULE if request.objective == "causal" else MASKED_RULE,
         "seed": request.training.seed,
@@ -95,13 +99,31 @@ def record_of(subject: Subject, training: Training, reached: Reached) -> dict[st
     }
 
 
+def settings_of(objective: str, size: str, share: float | None, seed: int) -> Mapping[str, str]:
+    """Which cell of a sweep it is: ``share`` is the part of the longest training's steps."""
+    return {
+        "task": objective,
+        "base": size,
+        "method": "pretrain",
+        "share": "" if share is None else f"{share:.4g}",
+        "seed": str(seed),
+        "training": f"{size}-s{seed}",
+    }
+
+
 def row_of(record: Mapping[str, Any], model: str) -> TrainedModel:
-    """A row of the table that the command prints, from the record of a checkpoint."""
+    """A row of the table that the command prints, from the record of a checkpoint.
+
+    Its ``loss`` is the mean over the kinds of held-out text, in nats a predicted token.
+    """
+    held_out = record["losses"]["held_out"]
     scores = {
         f"{kind} {name}": float(value)
-        for kind, said in record["losses"]["held_out"].items()
+        for kind, said in held_out.items()
         for name, value in said.items()
     }
+    if held_out:
+        scores["loss"] = fmean(said["nats_per_token"] for said in held_out.values())
     return TrainedModel(
         name=record["name"],
         family=record["family"],
@@ -110,10 +132,17 @@ def row_of(record: Mapping[str, Any], model: str) -> TrainedModel:
         parameters=record["parameters"]["total"],
         non_embedding=record["parameters"]["non_embedding"],
         trainable=record["parameters"]["total"],
+        unique_tokens=record.get("unique_tokens", 0),
         tokens=record["train_tokens"],
         flops=record["train_flops"],
         step=record["steps"],
         seconds=record["wall_seconds"],
         scores=MappingProxyType(scores),
+        settings=settings_of(
+            record["objective"],
+            record.get("size", record["name"]),
+            record.get("share"),
+            record["seed"],
+        ),
         notes=tuple(record.get("notes", ())),
     )
