@@ -255,6 +255,25 @@ def test_marked_text_says_which_occurrence_is_meant() -> None:
     assert reading.readable
 
 
+@pytest.mark.parametrize(
+    ("answer", "spans"),
+    [
+        ("LOC: Paris; PER: Paris Hilton", [("LOC", 3, 4), ("PER", 0, 2)]),
+        (
+            "LOC: Paris; LOC: Paris; PER: Paris Hilton",
+            [("LOC", 3, 4), ("LOC", 5, 6), ("PER", 0, 2)],
+        ),
+        ("PER: paris hilton; LOC: PARIS", [("PER", 0, 2), ("LOC", 3, 4)]),
+        ("PER: Paris Hilton; LOC: London; LOC: Paris", [("PER", 0, 2), ("LOC", 3, 4)]),
+    ],
+)
+def test_names_in_another_order_or_case_find_their_places(
+    answer: str, spans: list[tuple[str, int, int]]
+) -> None:
+    tokens = ["Paris", "Hilton", "left", "Paris", "for", "Paris"]
+    assert list(read_list(answer, tokens, TYPES).spans) == spans
+
+
 def test_marks_in_a_changed_text_are_found_by_their_words() -> None:
     reading = read_tags("I met <PER>Bo</PER> and <PER>Al</PER>", ("Bo", "left"), TYPES)
     assert reading.entities == [("PER", 0, 1), ("PER", -1, -1)]
@@ -289,6 +308,7 @@ def test_unmarked_repetition_is_an_answer_without_entities() -> None:
             [("PER", 1, 2), ("LOC", 0, 1)],
         ),
         ('Here: {"PER": ["Bo"], "LOC": ["EU"]} done', [("PER", 1, 2), ("LOC", 0, 1)]),
+        ('{"entities": [{"type": "PER", "text": "Bo"}]}', [("PER", 1, 2)]),
         ("[]", []),
     ],
 )

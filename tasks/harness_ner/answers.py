@@ -87,25 +87,45 @@ def _without(kinds: Sequence[str], placed: Sequence[str]) -> list[str]:
 
 
 def place_mentions(mentions: Sequence[Mention], tokens: Sequence[str]) -> tuple[Span, ...]:
-    """Where mentions stand, from left to right; those at no place are left out.
+    """Where mentions stand, in their order; those at no place are left out.
 
     Each takes the first free occurrence of its words after the mention before it, else the first
     free one of the whole text; so the second ``Paris`` of an answer is the second of the text.
-    Blanks do not count, so that ``Smith's`` finds the tokens ``Smith`` and ``'s``.
+    Where that leaves some without a place, as ``Paris`` named before ``Paris Hilton`` does, the
+    longest words choose first, if more find a place so. Blanks do not count, so that ``Smith's``
+    finds the tokens ``Smith`` and ``'s``; case does not where nothing is spelt the same.
     """
     bare = ["".join(token.split()) for token in tokens]
-    free = [True] * len(tokens)
-    spans: list[Span] = []
+    folded = [token.casefold() for token in bare]
+    order = range(len(mentions))
+    placed = _placed(mentions, order, bare, folded)
+    if len(placed) < len(mentions):
+        longest = sorted(order, key=lambda number: -len("".join(mentions[number][1].split())))
+        placed = max(placed, _placed(mentions, longest, bare, folded), key=len)
+    return tuple(placed[number] for number in sorted(placed))
+
+
+def _placed(
+    mentions: Sequence[Mention], order: Sequence[int], bare: Sequence[str], folded: Sequence[str]
+) -> dict[int, Span]:
+    """Spans by the mention's number, which choose their places in this order."""
+    free = [True] * len(bare)
+    spans: dict[int, Span] = {}
     cursor = 0
-    for kind, words in mentions:
+    for number in order:
+        kind, words = mentions[number]
         text = "".join(words.split())
-        found = _find(text, bare, free, cursor) or _find(text, bare, free, 0)
-        if not text or found is None:
-            continue
-        start, cursor = found
-        free[start:cursor] = [False] * (cursor - start)
-        spans.append((kind, start, cursor))
-    return tuple(spans)
+        found = text and (
+            _find(text, bare, free, cursor)
+            or _find(text, bare, free, 0)
+            or _find(text.casefold(), folded, free, cursor)
+            or _find(text.casefold(), folded, free, 0)
+        )
+        if found:
+            start, cursor = found
+            free[start:cursor] = [False] * (cursor - start)
+            spans[number] = (kind, start, cursor)
+    return spans
 
 
 def _find(text: str, tokens: Sequence[str], free: Sequence[bool], begin: int) -> Extent | None:

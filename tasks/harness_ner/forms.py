@@ -125,7 +125,14 @@ def read_json(answer: str, tokens: Sequence[str], types: Sequence[str]) -> Readi
 
 
 def _mentions(value: object, types: Sequence[str]) -> list[Mention] | None:
-    """Mentions of a JSON value, None where it is of neither form."""
+    """Mentions of a JSON value, None where it is of neither form.
+
+    A list of entities may be the one value of an object, such as ``{"entities": [...]}``.
+    """
+    if isinstance(value, dict) and len(value) == 1:
+        (inner,) = value.values()
+        if isinstance(inner, list) and any(isinstance(one, dict) for one in inner):
+            return _mentions(inner, types)
     if isinstance(value, dict):
         lists = [(kind, words) for kind, words in value.items() if isinstance(words, list)]
         pairs = [(kind, one) for kind, words in lists for one in words]
