@@ -130,13 +130,27 @@ def test_webnlg_triples_and_lexicalisations(tmp_path: Path) -> None:
     assert sample.reference == ["A is C.", "A, C."]
 
 
+def test_webnlg_entries_whose_texts_are_blank_are_left_out_and_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in 3triples/SportsTeam.xml of the development part; tests call triples otriple."""
+    path = tmp_path / "x.xml"
+    entry = XML[XML.index("<entry ") : XML.index("</entries>")].replace("mtriple>", "otriple>")
+    blank = entry.replace("A is\n C.", "").replace("A, C.", " ").replace("Id1", "Id9")
+    path.write_text(XML.replace("</entries>", f"{blank}{entry.replace('Id1', 'Id2')}</entries>"))
+    samples = list(task_of("webnlg", path).samples())
+    assert [sample.id for sample in samples] == ["Airport-2-Id1", "Airport-2-Id2"]
+    assert prompt(samples[1]) == "Data: A | b | C; A | d | E\nText:"
+    assert "1 entries have no text (first: entry 2 (Airport-2-Id9)), left out" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("<benchmark>", "is not XML: no element found"),
         ("<benchmark/>", "holds no items"),
-        (XML.replace("mtriple>", "other>"), "entry 1 has no <modifiedtripleset/mtriple>"),
-        (XML.replace("lex", "lox"), "entry 1 has no <lex>"),
+        (XML.replace("modified", "other"), "entry 1 has no <modifiedtripleset/mtriple>"),
+        (XML.replace("lex", "lox"), r"entry 1 \(Airport-2-Id1\) has no <lex>"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "declares entities"),
     ],
 )
