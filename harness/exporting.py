@@ -18,12 +18,13 @@ def export_source(
 ) -> ExportSource:
     """What an exporter is given."""
     manifest = directory.read_manifest()
-    made = datetime.fromisoformat(manifest.finished or manifest.started)
+    made = datetime.fromisoformat(manifest.finished or manifest.started).timestamp()
+    times = [cell.origin.evaluated for cell in run.cells if cell.origin is not None]
     return ExportSource(
         run=run,
         samples=directory.read_samples,
         fits=tuple(fits),
-        made=made.timestamp(),
+        made=max((time for time in times if time is not None), default=made),
         options=options,
     )
 

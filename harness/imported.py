@@ -97,7 +97,11 @@ def cell_record(
             **cell.versions,
         },
         origin=Origin(
-            format=request.format, files=cell.files, sizes=sized.source, notes=tuple(notes)
+            format=request.format,
+            files=cell.files,
+            sizes=sized.source,
+            notes=tuple(notes),
+            evaluated=cell.evaluated,
         ),
     )
     return record, samples, notes
@@ -167,7 +171,10 @@ def _interval(
         groups = [s.group if s.group is not None else f"\0{s.id}" for s in samples if s.id in rows]
         shared = len(set(groups)) < len(groups)
         stats = np.array(list(rows.values()), dtype=float)
-        return metrics.interval(score.metric, stats, groups=groups if shared else None)
+        ends = metrics.interval(score.metric, stats, groups=groups if shared else None)
+        if ends[0] == ends[1] and score.value in score.metric.bounds:
+            return _wilson(replace(score, n=len(set(groups))))  # all right, or all wrong
+        return ends
     low, high = score.metric.bounds
     error = score.stderr
     if error is None or not (math.isfinite(error) and error >= 0):
@@ -182,16 +189,22 @@ def _interval(
 
 
 def _wilson(score: ImportedScore) -> tuple[float, float]:
-    """Wilson's interval (1927) of a share: a standard error of 0 does not mean certainty.
+    """Wilson's interval (1927) of a share: no spread among few samples does not mean certainty.
 
-    Unknown where the score is no share, or the number of samples is not known.
+    Unknown where the score has no two ends, or the number of samples is not known.
     """
-    n, p = score.n, score.value
-    if score.metric.bounds != (0, 1) or not n or not 0 <= p <= 1:
+    low, high = score.metric.bounds
+    n = score.n
+    if low is None or high is None or not n or not low <= score.value <= high:
         return (math.nan, math.nan)
+    p = (score.value - low) / (high - low)
     centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    return (max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
+    ends = max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
+    return (
+        min(low + ends[0] * (high - low), score.value),
+        max(low + ends[1] * (high - low), score.value),
+    )
 
 
 def _only_known(sample: SampleRecord, scores: Sequence[Score], unused: set[str]) -> SampleRecord:

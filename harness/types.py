@@ -491,12 +491,14 @@ SizeSource: TypeAlias = Literal["file", "given", "pattern", "published", "unknow
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where an imported cell comes from. ``files`` are named as they were given."""
+    """Where an imported cell comes from. ``files`` are named as they were given; ``evaluated`` is
+    when, by the file itself, seconds since 1970."""
 
     format: str
     files: tuple[str, ...]
     sizes: SizeSource = "unknown"
     notes: tuple[str, ...] = ()
+    evaluated: float | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -639,6 +641,8 @@ class ImportedCell:
         parameter counts and where they come from (``file`` or ``published``)
     unfinished
         why the source is incomplete, else empty
+    evaluated
+        when the scores were computed, seconds since 1970, where the file says so
     """
 
     model: str
@@ -659,6 +663,7 @@ class ImportedCell:
     samples: tuple[SampleRecord, ...] = ()
     notes: tuple[str, ...] = ()
     unfinished: str = ""
+    evaluated: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -681,7 +686,8 @@ class ExportSource:
     """A run to be exported.
 
     ``samples`` reads a cell's graded samples, as often as it is called; ``fits`` are the entries
-    that ``--json`` prints; ``made`` is when the run ended, seconds since 1970.
+    that ``--json`` prints; ``made`` is when the run ended, or for an import the last time that its
+    files say they were made at, or else when it was imported: seconds since 1970.
     """
 
     run: RunRecord

@@ -9,6 +9,8 @@ MISSING = "-"
 SIZE = re.compile(r"\d+(\.\d+)?[kmbt]", re.IGNORECASE)
 FOLDERS = re.compile(r"(https?://[^,]*)|[^,:=]*/")
 """What is left out of a name: the folders of a path; an address stays whole."""
+NO_PATH = re.compile(r"[<>{}\\\s]")
+"""What no path of ours has: a name with it is printed whole, slashes and all."""
 
 
 def count(number: int | None) -> str:
@@ -28,7 +30,7 @@ def short_names(names: Iterable[str]) -> Mapping[str, str]:
     """Names without the folders in them, where they stay distinct: ``squad:a/b.json`` is
     ``squad:b.json``."""
     unique = list(dict.fromkeys(names))
-    plain = [FOLDERS.sub(r"\1", name) for name in unique]
+    plain = [name if NO_PATH.search(name) else FOLDERS.sub(r"\1", name) for name in unique]
     return {
         name: text if plain.count(text) == 1 else name
         for name, text in zip(unique, plain, strict=True)

@@ -37,6 +37,7 @@ from harness.types import (
     SampleRecord,
 )
 from harness_interchange import writing
+from harness_interchange.reading import moment
 from harness_interchange.writing import file_name, hub_id
 from harness_interchange.yaml import to_yaml
 
@@ -92,6 +93,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     files=("x",),
                     samples=rows,
                     shots=2,
+                    evaluated=1.7e9,
                 )
             )
     save("lm-eval", cells, folder, read_sizing(None, "m-([0-9.]+[mb])", None))
@@ -232,6 +234,43 @@ def test_every_eval_ever_is_the_same_when_made_again(run: Path, tmp_path: Path) 
     other = give("every-eval-ever", run, tmp_path / "c", organization="Other")
     assert not {p.name for p in first} & {p.name for p in other}
     assert {uuid.UUID(p.name[:36]).version for p in first} == {4}
+
+
+def test_dates_are_those_of_the_files_or_none_and_ids_outlive_an_import(tmp_path: Path) -> None:
+    score = ImportedScore(metric=F1, value=50.0, stderr=2.0, n=9)
+    plain = ImportedCell(model="o/m", task="t", scores=(score,), files=("x",))
+    names = []
+    for folder, cell in (("a", plain), ("b", plain), ("c", replace(plain, evaluated=1.7e9))):
+        save("x", [cell], tmp_path / folder)
+        if folder == "b":  # as if imported on another day
+            path = tmp_path / folder / "manifest.json"
+            path.write_text(path.read_text().replace('"20', '"19'))
+        (path,) = give("every-eval-ever", tmp_path / folder, tmp_path / f"{folder}-out")
+        data = json.loads(path.read_text())
+        dates = [data, *data["evaluation_results"]]
+        known = ["1700000000"] * 2 if folder == "c" else [None] * 2
+        assert [one.get("evaluation_timestamp") for one in dates] == known
+        names.append(path.name)
+        (path,) = give("lm-eval", tmp_path / folder, tmp_path / f"{folder}-lm")
+        assert json.loads(path.read_text())["date"] == (1.7e9 if folder == "c" else None)
+    assert names[0] == names[1] == names[2]
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (1768967058.5, 1768967058.5),
+        ("2024-11-18 22:05:49 UTC", 1731967549.0),
+        ("2024-10-15T12:53:13-04:00", 1729011193.0),
+        ("2024-10-15T12:53:13", None),
+        (1781075.6, None),
+        ("yesterday", None),
+        (None, None),
+        (float("nan"), None),
+    ],
+)
+def test_moments_are_read_or_not_known(value: Any, seconds: float | None) -> None:
+    assert moment(value) == seconds
 
 
 def test_every_eval_ever_without_samples(run: Path, tmp_path: Path) -> None:

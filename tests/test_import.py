@@ -85,6 +85,16 @@ def test_a_standard_error_of_zero_is_not_taken_for_certainty(tmp_path: Path) -> 
     assert (low, round(high, 4)) == (0.0, 0.037)  # Wilson's upper end for 0 of 100
 
 
+@pytest.mark.parametrize(("right", "ends"), [(1, (0.5101, 1.0)), (0, (0.0, 0.4899))])
+def test_few_samples_all_right_or_all_wrong_are_not_taken_for_certainty(
+    tmp_path: Path, right: int, ends: tuple[float, float]
+) -> None:
+    score = ImportedScore(metric=ACC, value=float(right), n=4)
+    made = cell(scores=(score,), samples=samples(*[right] * 4))
+    (record,) = save("x", [made], tmp_path / "run").records
+    assert record.scores[0].ci == pytest.approx(ends, abs=1e-4)  # Wilson's, four samples
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_no_number_is_left_out_and_said(tmp_path: Path, value: float) -> None:
     bad = ImportedScore(metric=replace(ACC, name="ppl"), value=value)

@@ -182,6 +182,14 @@ def test_a_file_of_another_program_is_named(tmp_path: Path) -> None:
     assert f"`harness import lighteval {path}`" in refused("lm-eval", path)
 
 
+def test_lines_and_archives_given_as_results_are_told_apart_from_damage(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"doc_id": 0}\n{"doc_id": 1}\n')
+    assert "more than one JSON value" in refused("lm-eval", path)
+    log = archive(tmp_path / "a.eval", {"header.json": json.dumps(HEADER).encode()})
+    assert f"`harness import inspect {log}`" in refused("lm-eval", log)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),

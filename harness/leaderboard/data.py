@@ -42,7 +42,7 @@ def _values(row: Row) -> list[object]:
         if entry is None:
             values += [None] * (5 + len(COUNTS))
         else:
-            values += [entry.value, *(entry.ci or (None, None)), entry.rank, entry.n]
+            values += [entry.value, *(entry.ci or (None, None)), entry.rank, entry.n or None]
             values += [getattr(entry.counts, count) for count in COUNTS]
     values += [row.mean, *(row.mean_ci or (None, None))]
     return [*values, row.tokens_per_second, row.peak_bytes, row.pareto]
@@ -125,7 +125,7 @@ def _entry(column: Column, entry: Entry) -> dict[str, Any]:
         "metric": column.metric.name,
         "value": entry.value,
         "ci": entry.ci,
-        "n": entry.n,
+        "n": entry.n or None,  # an imported file may not say it
         "rank": entry.rank,
         "centred": entry.centred,
         **{count: getattr(entry.counts, count) for count in COUNTS},

@@ -32,7 +32,7 @@ body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)
 overflow-wrap:anywhere}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:.35rem .7rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
-th{background:var(--soft)}td:nth-child(2),th:nth-child(2){text-align:left}
+th{background:var(--soft);white-space:normal;min-width:4rem;vertical-align:bottom}td:nth-child(2),th:nth-child(2){text-align:left}
 code{font-size:.85em}
 """
 

@@ -129,6 +129,7 @@ def _draw(panel: Panel, upper: Axes, lower: Axes) -> None:
         _residuals(lower, curve, marker, style)
     lower.axhline(0, color="black", linewidth=0.6)
     lower.set_ylabel("residual")
+    lower.margins(y=0.2)
     if panel.parity:
         upper.set_xscale("log" if panel.log_y else "linear")
         upper.set_xlabel(plain_text(panel.x))

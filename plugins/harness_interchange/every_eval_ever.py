@@ -39,7 +39,7 @@ def write_every_eval_ever(source: ExportSource) -> Iterator[ExportedFile]:
         folder = f"data/{collection}/{writing.file_name(developer)}/{writing.file_name(model)}"
         stamp = str(int(source.made))
         aggregate = _aggregate(source, cells, model_id, f"{collection}/{model_id}/{stamp}")
-        identifier = _uuid([name, aggregate])
+        identifier = _uuid([name, _timeless(aggregate)])
         rows = partial(_rows, source, cells, model_id, aggregate["evaluation_id"])
         if with_samples:
             digest, count = _digest(rows())
@@ -63,6 +63,17 @@ def _uuid(content: Any) -> str:
     return str(uuid.UUID(bytes=digest[:16], version=4))
 
 
+def _timeless(value: Any) -> Any:
+    """A document without its times: the same results imported again keep their identifier."""
+    if isinstance(value, dict):
+        return {
+            key: _timeless(item)
+            for key, item in value.items()
+            if key not in ("evaluation_id", "evaluation_timestamp", "retrieved_timestamp")
+        }
+    return [_timeless(item) for item in value] if isinstance(value, list) else value
+
+
 def _digest(chunks: Iterator[bytes]) -> tuple[str, int]:
     digest, count = hashlib.sha256(), 0
     for chunk in chunks:
@@ -84,10 +95,11 @@ def _aggregate(
     details: dict[str, str] = {"run_status": source.run.status}
     if left_out:
         details["not_finite"] = ", ".join(left_out)
+    times = [time for cell in cells if (time := writing.evaluated(source, cell)) is not None]
     return {
         "schema_version": SCHEMA,
         "evaluation_id": evaluation_id,
-        "evaluation_timestamp": stamp,
+        **({"evaluation_timestamp": str(int(max(times)))} if times else {}),
         "retrieved_timestamp": stamp,
         "source_metadata": {
             "source_name": "harness",
@@ -148,6 +160,7 @@ def _model(cell: CellRecord, model_id: str) -> dict[str, Any]:
 
 def _result(source: ExportSource, cell: CellRecord, score: Score) -> dict[str, Any]:
     counts = cell.counts
+    time = writing.evaluated(source, cell)
     return {
         "evaluation_result_id": f"{cell.task}/{score.metric.name}",
         "evaluation_name": cell.task,
@@ -156,7 +169,7 @@ def _result(source: ExportSource, cell: CellRecord, score: Score) -> dict[str, A
             "source_type": "other",
             "additional_details": {"task_fingerprint": cell.fingerprint},
         },
-        "evaluation_timestamp": str(int(source.made)),
+        **({} if time is None else {"evaluation_timestamp": str(int(time))}),
         "metric_config": _metric(score.metric, score.signature),
         "score_details": {
             "score": score.value,

@@ -41,7 +41,7 @@ def write_eval_results(source: ExportSource) -> Iterator[ExportedFile]:
         for cell in cells:
             score = _chosen(cell, datasets.get(cell.task))
             if score is not None:
-                entry = _entry(source, score, datasets[cell.task])
+                entry = _entry(source, cell, score, datasets[cell.task])
                 file = f"{_folder(name)}/.eval_results/{writing.file_name(cell.task)}.yaml"
                 yield ExportedFile(name=file, chunks=[to_yaml([entry]).encode()])
 
@@ -85,16 +85,20 @@ def _chosen(cell: CellRecord, dataset: _Dataset | None) -> Score | None:
     return next((score for score in finite if score.metric.name == dataset.metric), None)
 
 
-def _entry(source: ExportSource, score: Score, dataset: _Dataset) -> Mapping[str, Any]:
+def _entry(
+    source: ExportSource, cell: CellRecord, score: Score, dataset: _Dataset
+) -> Mapping[str, Any]:
     about = {"id": dataset.id, "task_id": dataset.task_id}
     if dataset.revision:
         about["revision"] = dataset.revision
     entry: dict[str, Any] = {
         "dataset": about,
         "value": score.value,
-        "date": writing.iso(source.made),
         "notes": _described(score),
     }
+    date = writing.evaluated(source, cell)
+    if date is not None:
+        entry["date"] = writing.iso(date)
     url = source.options.get("url")
     if url:
         entry["source"] = {"url": url, "name": source.options.get("name", "harness")}

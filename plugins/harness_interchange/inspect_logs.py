@@ -16,7 +16,15 @@ from harness.types import Generate, ImportedCell, ImportedScore, Response, Sampl
 from harness_interchange import measures
 from harness_interchange.archive import open_archive
 from harness_interchange.formats import wrong_format
-from harness_interchange.reading import find_files, inside, mapping, number, read_json, whole
+from harness_interchange.reading import (
+    find_files,
+    inside,
+    mapping,
+    moment,
+    number,
+    read_json,
+    whole,
+)
 
 LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 UNFINISHED = {
@@ -114,6 +122,7 @@ def _cell(log: _Log) -> ImportedCell:
         versions={"inspect_ai": str(version)} if version else {},
         samples=kept,
         unfinished=unfinished,
+        evaluated=moment(about.get("created")),
     )
 
 

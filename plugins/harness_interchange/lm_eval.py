@@ -17,7 +17,15 @@ from harness.errors import DataError
 from harness.types import ImportedCell, ImportedScore, Metric
 from harness_interchange import lm_eval_samples, measures, published
 from harness_interchange.formats import of_json, wrong_format
-from harness_interchange.reading import find_files, inside, mapping, number, read_json, whole
+from harness_interchange.reading import (
+    find_files,
+    inside,
+    mapping,
+    moment,
+    number,
+    read_json,
+    whole,
+)
 from harness_interchange.writing import file_name
 
 STAMP = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?)\.json\Z")
@@ -86,6 +94,7 @@ def _cells(path: Path, data: Mapping[str, Any]) -> Iterator[ImportedCell]:
             setup=_setup(task, data, shots, model.limit),
             versions=_versions(data),
             samples=samples.records,
+            evaluated=moment(data.get("date")),
         )
 
 

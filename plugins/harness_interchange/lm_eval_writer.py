@@ -85,7 +85,7 @@ def _results(source: ExportSource, name: str, cells: Sequence[CellRecord]) -> Ma
             "random_seed": first.seed,
         },
         "model_name": name,
-        "date": source.made,
+        "date": writing.evaluated(source, first),
         "harness_version": __version__,
     }
 

@@ -14,6 +14,7 @@ from harness_interchange.reading import (
     find_files,
     inside,
     mapping,
+    moment,
     number,
     read_json,
     read_lines,
@@ -83,6 +84,7 @@ def _cell(path: Path, where: str, row: Mapping[str, Any]) -> ImportedCell:
         limit=limit,
         setup={key: str(value) for key, value in parts.items() if value is not None},
         samples=_predictions(path),
+        evaluated=moment(row.get("current_date")),
     )
 
 

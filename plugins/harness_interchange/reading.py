@@ -10,7 +10,9 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,6 +58,11 @@ def read_json(path: Path) -> Any:
         raise unreadable(path, error) from error
     if len(data) > LIMITS.file:
         raise too_large(path)
+    if data[:4] == b"PK\x03\x04":
+        raise DataError(
+            f"{path} is a zip archive, not JSON.\n"
+            f"If it is a log of Inspect: `harness import inspect {path}`."
+        )
     return parse_json(data, str(path))
 
 
@@ -66,6 +73,11 @@ def parse_json(data: bytes, where: str) -> Any:
     except UnicodeDecodeError as error:
         raise DataError(f"{where} is not JSON: it is not UTF-8 text ({error.reason}).") from error
     except ValueError as error:
+        if str(error).startswith("Extra data"):
+            raise DataError(
+                f"{where} holds more than one JSON value, such as a line a sample.\n"
+                "Give the file of results; samples are read beside it."
+            ) from error
         raise DataError(f"{where} is not JSON: {error}.\nIs it complete?") from error
     except RecursionError as error:
         raise DataError(f"{where} is not JSON that can be read: it nests too deeply.") from error
@@ -129,6 +141,21 @@ def whole(value: Any) -> int | None:
     if found is None or not found.is_integer() or not 0 < found < 1e18:
         return None
     return int(found)
+
+
+def moment(value: Any) -> float | None:
+    """Seconds since 1970 of a number or of a text in ISO 8601, such as ``2024-11-18 22:05:49 UTC``.
+
+    None for anything else, and for a time without its zone: a guess would be a wrong date.
+    """
+    seconds = number(value)
+    if isinstance(value, str):
+        with suppress(ValueError, OverflowError):
+            text = re.sub(r"\s*(UTC|Z)\Z", "+00:00", value.strip())
+            found = datetime.fromisoformat(text)
+            seconds = found.timestamp() if found.tzinfo is not None else None
+    # From 2000 on: some programs write the seconds since the machine was started.
+    return seconds if seconds is not None and 946_684_800 <= seconds < 1e11 else None
 
 
 def kind(value: Any) -> str:

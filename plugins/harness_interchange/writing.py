@@ -112,6 +112,11 @@ def dump(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
 
 
+def evaluated(source: ExportSource, cell: CellRecord) -> float | None:
+    """When a cell's scores were computed; None for an import whose file does not say it."""
+    return source.made if cell.origin is None else cell.origin.evaluated
+
+
 def iso(seconds: float) -> str:
     """A time in UTC, ISO 8601."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
