@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -154,3 +156,23 @@ def test_a_gpu_that_is_not_there_has_no_energy() -> None:
     usage = spending.usage()
     assert usage.device == "cpu" and usage.load_seconds is not None
     assert usage.energy_joules is None and usage.peak_device_bytes is None
+
+
+def test_the_peak_of_the_host_holds_what_the_model_takes_and_little_more() -> None:
+    """In a process of its own, as the mark never falls."""
+    code = """
+import sys
+from harness.metering import Meter
+from harness.types import Response
+
+def peak(megabytes):
+    meter = Meter(object())
+    held = b"x" * (megabytes << 20)
+    meter.note(Response(text=""))
+    return meter.read().peak_host_bytes
+
+before = peak(0)
+print((peak(300) - before) >> 20)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 290 <= int(done.stdout) <= 320

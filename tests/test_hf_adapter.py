@@ -23,7 +23,7 @@ from test_hf_models import ask, model_at  # noqa: E402
 import harness_hf  # noqa: E402
 from harness_hf.checkpoint import Tensor  # noqa: E402
 from harness_hf.described import Described  # noqa: E402
-from harness_hf.memory import check_memory, free_bytes  # noqa: E402
+from harness_hf.memory import check_memory, free_bytes, whole_bytes  # noqa: E402
 from harness_hf.options import read_options  # noqa: E402
 
 TEXT = "The keeper of the lighthouse wrote: 'No ship today, only fog.'"
@@ -260,7 +260,9 @@ def test_missing_and_surplus_tensors(copy: Path) -> None:
     with pytest.raises(DataError, match=r"9 surplus \(model.layers.1"):
         ask(model_at(copy), [Generate(prompt="a", max_tokens=1)])
     edit_config(copy, num_hidden_layers=2, intermediate_size=50)
-    with pytest.raises(DataError, match="shape"):
+    with pytest.raises(
+        DataError, match=r"of another shape \(model.*down_proj.weight: .* instead of"
+    ):
         ask(model_at(copy), [Generate(prompt="a", max_tokens=1)])
 
 
@@ -281,6 +283,21 @@ def test_weights_that_cannot_fit_are_refused_with_the_numbers(made: Path) -> Non
     assert fits is None or 10**6 < fits < 10**14
 
 
+def test_what_no_memory_of_the_machine_holds_is_refused_before_its_files_are_read(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(checkpoint: object) -> str:
+        raise AssertionError("the weights were read")
+
+    monkeypatch.setattr("harness_hf.described.digest", read)
+    described = Described(read_options("hf", ModelSettings(argument=str(made), device="cpu")))
+    described.__dict__["tensors"] = (Tensor(name="x", dtype="F32", shape=(10**12, 10), file=made),)
+    if whole_bytes("cpu") is None:
+        pytest.skip("this system does not say how much memory it has")
+    with pytest.raises(ModelError, match=r"take 40,000\.0 GB .* and cpu has [\d,.]+ GB in all"):
+        _ = described.info
+
+
 def test_a_smaller_type_is_proposed_where_it_fits(made: Path) -> None:
     free = free_bytes("cpu")
     if free is None:
@@ -296,6 +313,28 @@ def test_unknown_architecture(copy: Path) -> None:
     edit_config(copy, model_type="warp", architectures=["WarpForCausalLM"])
     with pytest.raises(DataError, match="does not know the architecture 'warp'"):
         ask(model_at(copy), [Generate(prompt="a", max_tokens=1)])
+
+
+def test_a_configuration_without_its_architecture(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    del config["model_type"]
+    (copy / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(DataError, match="model_type is missing") as error:
+        ask(model_at(copy), [Generate(prompt="a", max_tokens=1)])
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_weights_that_are_no_numbers_fail_their_answers_not_the_plugin(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    write_model(tmp_path, "llama")
+    write_tokenizer(tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, path, metadata={"format": "pt"})
+    (answer,) = ask(model_at(tmp_path), [Loglikelihood(context="a", continuation=" b")])
+    assert answer.error == "the model computes nan instead of a probability"
 
 
 @pytest.mark.parametrize(
@@ -318,6 +357,13 @@ def test_tokenizer_larger_than_the_model(tmp_path: Path) -> None:
     write_model(tmp_path, "llama", vocab_size=100)
     write_tokenizer(tmp_path)
     with pytest.raises(DataError, match="300 token ids, the model embeds 100"):
+        ask(model_at(tmp_path), [Generate(prompt="a", max_tokens=1)])
+
+
+def test_tokenizer_of_another_model_with_few_tokens(tmp_path: Path) -> None:
+    write_model(tmp_path, "llama", vocab_size=700)
+    write_tokenizer(tmp_path)
+    with pytest.raises(DataError, match="300 token ids, the model embeds 700, most of which"):
         ask(model_at(tmp_path), [Generate(prompt="a", max_tokens=1)])
 
 

@@ -97,7 +97,8 @@ def make_progress(cells: int) -> PlainProgress:
 def _summary(record: CellRecord, kept: bool) -> str:
     label = f"{_plain(record.model.name)} {_plain(record.task)}:"
     if record.status == "failed":
-        return f"{label} failed: {record.error}"
+        # the whole of it is printed below the tables
+        return f"{label} failed: {(record.error or '').partition(chr(10))[0]}"
     scores = ", ".join(
         f"{s.metric.name} {value_text(s.metric, s.value)}" for s in record.scores[:SHOWN]
     )

@@ -9,8 +9,8 @@ The modules, in the order in which they build on each other:
 ``work``        what a checkpoint can be asked for
 ``tokens``      text to token ids and back, boundaries, windows, stop strings
 ``chat``        prompts in chat templates
-``described``   what a checkpoint says of itself, without its weights
 ``memory``      whether weights fit, before they are loaded
+``described``   what a checkpoint says of itself, without its weights
 ``loading``     device, dtype, weights and tokenizer
 ``prompts``     requests as token ids, exactly as they are read
 ``logits``      logits of chosen positions, and what is read off them

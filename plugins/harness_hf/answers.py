@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from harness.types import Generate, Loglikelihood, Response
@@ -58,18 +59,21 @@ def _score(
             yield number, Response(error=str(error))
     for place, found in score(jobs):
         job = jobs[place]
-        yield (
-            numbers[place],
-            Response(error=NO_MEMORY)
-            if found is None
-            else Response(
-                logprob=found.logprob,
-                greedy=found.greedy,
-                prompt_tokens=job.read,
-                tokens=job.scored,
-                prompt_truncated=job.lost > 0,
-            ),
-        )
+        yield numbers[place], _scored(job, found)
+
+
+def _scored(job: Scoring, found: Likelihood | None) -> Response:
+    if found is None:
+        return Response(error=NO_MEMORY)
+    if not math.isfinite(found.logprob):
+        return Response(error=f"the model computes {found.logprob} instead of a probability")
+    return Response(
+        logprob=found.logprob,
+        greedy=found.greedy,
+        prompt_tokens=job.read,
+        tokens=job.scored,
+        prompt_truncated=job.lost > 0,
+    )
 
 
 def _generate(

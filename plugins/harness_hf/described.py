@@ -12,6 +12,7 @@ from harness_hf.chat import find_template
 from harness_hf.checkpoint import digest, read_json, read_tensors
 from harness_hf.counts import count_parameters
 from harness_hf.loading import resolve_device, resolve_dtype
+from harness_hf.memory import check_capacity
 from harness_hf.prefix import prefix_length
 from harness_hf.resolve import default_family, default_name, find
 from harness_hf.work import reject_other_heads
@@ -54,6 +55,8 @@ class Described:
         said = notes.get("parameters")
         trainable = _number(said, "trainable", int) if isinstance(said, dict) else None
         commit = checkpoint.commit
+        if not commit:
+            check_capacity(self)
         return ModelInfo(
             name=default_name(checkpoint, self.options),
             family=default_family(checkpoint, self.options),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from harness_hf.options import Options
 
 HALF = {"F16", "BF16"}
+LEAST_SHARE = 2
+"""Embeddings are padded to round numbers, never to more than twice the tokenizer's size."""
 STORED = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float32"}
 
 
@@ -154,6 +156,7 @@ def _load_weights(checkpoint: Checkpoint, options: Options, device: str, dtype: 
             use_safetensors=checkpoint.is_safetensors,
             trust_remote_code=options.trust_remote_code,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # it then says which, and we refuse them
             **keywords,
         )
     except Exception as error:
@@ -173,15 +176,15 @@ def _explain(error: Exception, checkpoint: Checkpoint, options: Options) -> Data
     kind = checkpoint.config.get("model_type", "unknown")
     if isinstance(error, MemoryError) or "allocate memory" in text:
         return ModelError(f"hf: {options.source} does not fit in memory: {_first_line(error)}")
+    if "model_type" not in checkpoint.config:
+        return DataError(
+            f"hf: {options.source}: config.json does not say what architecture it is of: "
+            "model_type is missing.\nTake the config.json that the weights were saved with."
+        )
     if "does not recognize this architecture" in text or "Unrecognized" in text:
         return DataError(
             f"hf: {options.source}: the installed transformers does not know the architecture "
-            f"{kind!r}.\nA newer transformers may; {_remote_hint(error)}"
-        )
-    if "size mismatch" in text or "mismatched" in text:
-        return DataError(
-            f"hf: {options.source}: tensors have other shapes than config.json says: "
-            f"{_line_with(text, ('size mismatch', 'mismatch'))}"
+            f"{kind!r}.\nA newer one may. {_remote_hint(error)}"
         )
     return DataError(
         f"hf: {options.source}: cannot be loaded as {WORKS[options.scheme].noun} "
@@ -197,7 +200,7 @@ def _check_tensors(found: Mapping[str, Any], options: Options) -> None:
         ("unexpected_keys", "surplus"),
         ("mismatched_keys", "of another shape"),
     ):
-        keys = sorted(str(k[0] if isinstance(k, tuple) else k) for k in found.get(key) or ())
+        keys = sorted(map(_tensor_words, found.get(key) or ()))
         if WORKS[options.scheme].heads:  # encoders bring a pooling layer that not all heads use
             keys = [k for k in keys if key != "unexpected_keys" or ".pooler." not in k]
         if keys:
@@ -208,6 +211,17 @@ def _check_tensors(found: Mapping[str, Any], options: Options) -> None:
             f"{'; '.join(wrong)}.\n"
             "The checkpoint is of another architecture or was saved incompletely."
         )
+
+
+def _tensor_words(key: Any) -> str:
+    """A tensor's name; of one with another shape also its own and the one it should have."""
+    if not isinstance(key, tuple):
+        return str(key)
+    name, *shapes = key
+    if len(shapes) != 2:
+        return str(name)
+    has, wanted = ("x".join(map(str, shape)) for shape in shapes)
+    return f"{name}: {has} instead of {wanted}"
 
 
 def _check_vocabulary(model: Any, tokenizer: Any, source: str) -> None:
@@ -222,6 +236,12 @@ def _check_vocabulary(model: Any, tokenizer: Any, source: str) -> None:
             f"hf: {source}: the tokenizer has {most:,} token ids, the model embeds {rows:,}: "
             "they do not belong together.\nUse the tokenizer that the weights were trained with."
         )
+    if len(tokenizer) * LEAST_SHARE < rows:
+        raise DataError(
+            f"hf: {source}: the tokenizer has {len(tokenizer):,} token ids, the model embeds "
+            f"{rows:,}, most of which no text could reach: they do not belong together.\n"
+            "Use the tokenizer that the weights were trained with."
+        )
 
 
 def _remote_hint(error: Exception) -> str:
@@ -231,13 +251,9 @@ def _remote_hint(error: Exception) -> str:
 
 
 def _first_line(error: Exception) -> str:
+    """The first line of what was said, and the next where that only announces it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]
-
-
-def _line_with(text: str, marks: tuple[str, ...]) -> str:
-    for mark in marks:
-        for line in text.splitlines():
-            if mark in line:
-                return line.strip()[:200]
-    return text[:200]
+    said = lines[0] if lines else type(error).__name__
+    if said.endswith(":") and len(lines) > 1:
+        said = f"{said} {lines[1]}"
+    return said[:300]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 CGROUP = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
+SURELY = 1 << 30
+"""Bytes that any machine has; fewer are not worth asking a GPU for its size, which loads torch."""
 
 
 def check_memory(described: Described) -> None:
@@ -20,9 +22,21 @@ def check_memory(described: Described) -> None:
 
     Only the weights count: what is computed with them is kept within what is left.
     """
+    _require(described, free_bytes(described.device), "free")
+
+
+def check_capacity(described: Described) -> None:
+    """Raise the same for weights that could not fit if nothing else were there.
+
+    For before the files are read at all: a digest of more than a memory holds takes minutes.
+    """
+    if sum(t.numel for t in described.tensors) * BYTES[described.dtype] > SURELY:
+        _require(described, whole_bytes(described.device), "in all")
+
+
+def _require(described: Described, free: int | None, which: str) -> None:
     numbers = sum(t.numel for t in described.tensors)
     needed = numbers * BYTES[described.dtype]
-    free = free_bytes(described.device)
     if free is None or needed <= free:
         return
     options = described.options
@@ -30,7 +44,8 @@ def check_memory(described: Described) -> None:
     smaller = f"dtype=bfloat16 ({_size(half)}), " if half <= free and half < needed else ""
     raise ModelError(
         f"{options.scheme}: the weights of {options.source} take {_size(needed)} in "
-        f"{described.dtype} ({numbers:,} numbers), and {described.device} has {_size(free)} free.\n"
+        f"{described.dtype} ({numbers:,} numbers), and {described.device} has {_size(free)} "
+        f"{which}.\n"
         f"Use {smaller}another device or a smaller model."
     )
 
@@ -45,29 +60,51 @@ def free_bytes(device: str) -> int | None:
         return int(torch.cuda.mem_get_info(device)[0] + spare)
     if device != "cpu":
         return None
-    found = [n for n in (_host_bytes(), _cgroup_bytes()) if n is not None]
+    found = [n for n in (_host_bytes("MemAvailable:"), _cgroup_bytes()) if n is not None]
     return min(found, default=None)
 
 
-def _host_bytes() -> int | None:
+def whole_bytes(device: str) -> int | None:
+    """How much memory ``device`` has, used or not; ``None`` where that cannot be told."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    if device != "cpu":
+        return None
+    found = [n for n in (_host_bytes("MemTotal:"), _cgroup_limit()) if n is not None]
+    return min(found, default=None)
+
+
+def _host_bytes(field: str) -> int | None:
     try:
         lines = MEMINFO.read_text(encoding="ascii").splitlines()
     except OSError:  # not on Linux
         return None
-    words = next((line.split() for line in lines if line.startswith("MemAvailable:")), None)
+    words = next((line.split() for line in lines if line.startswith(field)), None)
     return int(words[1]) * 1024 if words else None
 
 
 def _cgroup_bytes() -> int | None:
     """What a container may still take; file pages that can be given back count as free."""
+    limit = _cgroup_limit()
+    if limit is None:
+        return None
     try:
-        limit = (CGROUP / "memory.max").read_text(encoding="ascii").strip()
         used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
         stat = (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
         return None
     cached = next((int(line.split()[1]) for line in stat if line.startswith("inactive_file ")), 0)
-    return max(0, int(limit) - used + cached) if limit.isdecimal() else None
+    return max(0, limit - used + cached)
+
+
+def _cgroup_limit() -> int | None:
+    try:
+        limit = (CGROUP / "memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(limit) if limit.isdecimal() else None
 
 
 def _size(number: int) -> str:
