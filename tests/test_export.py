@@ -37,6 +37,7 @@ from harness.types import (
     SampleRecord,
 )
 from harness_interchange import writing
+from harness_interchange.lm_eval_writer import _arguments
 from harness_interchange.reading import moment
 from harness_interchange.writing import file_name, hub_id
 from harness_interchange.yaml import to_yaml
@@ -70,6 +71,19 @@ def sample(number: int, value: float) -> SampleRecord:
         reference=["a", "b"],
         stats={"f1": (value, 1.0), "nll": (1.5, 1.0)},
     )
+
+
+def test_a_drawn_answer_is_exported_with_its_temperature() -> None:
+    drawn = Generate(prompt="Q", max_tokens=5, temperature=0.8, top_p=0.95, attempt=1)
+    plain = Generate(prompt="Q", max_tokens=5)
+    assert _arguments(plain)["arg_1"] == {"until": [], "max_gen_toks": 5}
+    assert _arguments(drawn)["arg_1"] == {
+        "until": [],
+        "max_gen_toks": 5,
+        "do_sample": True,
+        "temperature": 0.8,
+        "top_p": 0.95,
+    }
 
 
 @pytest.fixture(scope="module")

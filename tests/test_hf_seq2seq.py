@@ -168,3 +168,23 @@ def test_a_decoder_without_a_first_token_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text(json.dumps(stored), encoding="utf-8")
     with pytest.raises(DataError, match="with which token its decoder begins"):
         ask(model_at(tmp_path), [Generate(prompt="a", max_tokens=1)])
+
+
+def test_what_surrounds_a_text_is_there_once_whoever_puts_it(tmp_path: Path) -> None:
+    # BART's tokenizer writes <s> and </s>; a chat template may write them, too.
+    from tokenizers import Tokenizer, processors
+
+    write_seq2seq(tmp_path, "bart")
+    raw = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    raw.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A $B </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    raw.save(str(tmp_path / "tokenizer.json"))
+    template = tmp_path / "chat.jinja"
+    for text in ("{{ messages[0].content }}", "<s>{{ messages[0].content }}</s>"):
+        template.write_text(text)
+        options: tuple[dict[str, str], ...] = ({}, {"chat_template": str(template)})
+        for chosen in options:
+            encoder, _ = model_at(tmp_path, **chosen).tokens(Generate(prompt="Once upon"))
+            assert (encoder.ids.count(0), encoder.ids.count(1)) == (1, 1)
+            assert (encoder.ids[0], encoder.ids[-1]) == (0, 1)

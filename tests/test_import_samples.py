@@ -109,6 +109,28 @@ def test_one_line_per_filter_is_one_sample(tmp_path: Path) -> None:
     assert asked == Generate(prompt="Q", max_tokens=7, stop=("\n",))
 
 
+@pytest.mark.parametrize(
+    ("settings", "temperature"),
+    [
+        ({"do_sample": True, "temperature": 0.8}, 0.8),
+        ({"do_sample": False, "temperature": 0.8}, 0.0),
+        ({"do_sample": True, "temperature": float("nan")}, 0.0),
+        ({"do_sample": True, "temperature": float("inf")}, 0.0),
+        ({"do_sample": True}, 0.0),
+    ],
+)
+def test_a_drawn_answer_keeps_its_temperature(
+    tmp_path: Path, settings: dict[str, object], temperature: float
+) -> None:
+    row = line(0, "exact_match", 1.0)
+    row["arguments"]["gen_args_0"]["arg_1"] |= settings
+    (record,) = take(
+        "lm-eval", tmp_path / "run", write_lm_eval(tmp_path, {"exact_match,none": 1.0}, [row])
+    )
+    asked = next(RunDirectory(tmp_path / "run").read_samples(record)).requests[0]
+    assert asked == Generate(prompt="Q", max_tokens=7, stop=("\n",), temperature=temperature)
+
+
 @pytest.mark.parametrize("arguments", ["new", "old"])
 def test_choices_become_loglikelihoods(tmp_path: Path, arguments: str) -> None:
     row = line(0, "acc", 1.0)

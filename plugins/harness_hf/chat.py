@@ -79,7 +79,7 @@ class Chat:
             )
         except Exception as error:  # a template is a program: it may raise anything
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise TokenError(f"the chat template refuses it: {reason[:200]}") from error
+            raise TokenError(f"the chat template refuses it: {reason[:200].rstrip('.')}") from error
         body = text if text in whole else text.strip()
         at = whole.rfind(body) if body else -1
         if at < 0:

@@ -134,8 +134,11 @@ class Codec:
         return self._prompt(self.encode(text) or (self._start(),))
 
     def whole(self, text: str) -> Prompt:
-        """Token ids of a text that is read as a whole, with what the tokenizer puts around it."""
-        ids = self.prefix + self.plain(text) + self.suffix
+        """Token ids of a text that is read as a whole, with what the tokenizer puts around it,
+        never twice: a chat template may have put it there already."""
+        ids = self.encode(text)
+        if not self.suffix or ids[-len(self.suffix) :] != self.suffix:
+            ids += self.suffix
         return Prompt(ids=ids, head=len(self.prefix), tail=len(self.suffix))
 
     def _prompt(self, ids: tuple[int, ...]) -> Prompt:

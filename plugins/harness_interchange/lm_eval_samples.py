@@ -129,6 +129,7 @@ def _requests(arguments: Any) -> tuple[Request, ...]:
                     stop=tuple(s for s in stop if isinstance(s, str))
                     if isinstance(stop, list)
                     else (),
+                    temperature=_temperature(second),
                 )
             )
         elif isinstance(second, str):
@@ -136,6 +137,13 @@ def _requests(arguments: Any) -> tuple[Request, ...]:
         else:
             made.append(Loglikelihood(context="", continuation=first))
     return tuple(made)
+
+
+def _temperature(settings: Mapping[str, Any]) -> float:
+    """At which the answer was drawn; 0 where it was the most probable one."""
+    said = number(settings.get("temperature"))
+    drawn = settings.get("do_sample") is True and said is not None and 0 < said < math.inf
+    return said if drawn and said is not None else 0.0
 
 
 def _responses(answers: Any, requests: tuple[Request, ...]) -> tuple[Response, ...]:

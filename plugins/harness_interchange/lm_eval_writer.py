@@ -151,7 +151,13 @@ def _value(metric: Metric, sample: SampleRecord) -> Any:
 
 def _arguments(request: Request) -> Mapping[str, Any]:
     if isinstance(request, Generate):
-        settings = {"until": list(request.stop), "max_gen_toks": request.max_tokens}
+        settings: dict[str, Any] = {
+            "until": list(request.stop),
+            "max_gen_toks": request.max_tokens,
+        }
+        if request.temperature:
+            settings |= {"do_sample": True, "temperature": request.temperature}
+            settings |= {"top_p": request.top_p} if request.top_p < 1 else {}
         return {"arg_0": request.prompt, "arg_1": settings}
     if isinstance(request, Loglikelihood):
         return {"arg_0": request.context, "arg_1": request.continuation}

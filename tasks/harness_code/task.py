@@ -116,7 +116,8 @@ def build(settings: TaskSettings, options: Sequence[Option]) -> CodeTask:
     if settings.options.get(PERMISSION) != "yes":
         raise UsageError(
             f"Task '{NAME}' runs code that a model wrote, and nobody allowed that.\n"
-            f"It runs confined, but in no virtual machine. Allow it with {PERMISSION}=yes."
+            "It runs confined, but in no virtual machine. Allow it with --allow-code-execution, or "
+            f"with {PERMISSION}=yes after the task's name."
         )
     path = data_file(NAME, settings)
     problems = tuple(_problems(path))
