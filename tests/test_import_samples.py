@@ -226,6 +226,18 @@ def test_failed_samples_of_inspect_make_the_cell_partial(tmp_path: Path) -> None
     assert record.error == "1 of its samples have no answer."
 
 
+def test_samples_that_inspect_lost_without_keeping_them_make_the_cell_partial(
+    tmp_path: Path,
+) -> None:
+    entry = {"name": "s", "scorer": "s", "scored_samples": 78, "metrics": {"mean": {"value": 0.5}}}
+    results = {"total_samples": 80, "completed_samples": 78, "scores": [entry]}
+    log = {"version": 2, "status": "success", "eval": {"task": "t", "model": "m"}}
+    (tmp_path / "log.json").write_text(json.dumps({**log, "results": results}))
+    (record,) = take("inspect", tmp_path / "run", tmp_path / "log.json")
+    assert (record.counts.samples, record.counts.errors, record.scores[0].n) == (80, 2, 78)
+    assert (record.status, record.error) == ("partial", "2 of its samples have no answer.")
+
+
 def test_olmes_metrics_and_predictions(tmp_path: Path) -> None:
     row = {
         "task_name": "openbookqa",

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
-from harness.types import Generate, ImportedCell, ImportedScore, Response, SampleRecord, Stats
+from harness.grading import count
+from harness.types import (
+    Counts,
+    Generate,
+    ImportedCell,
+    ImportedScore,
+    Response,
+    SampleRecord,
+    Stats,
+)
 from harness_interchange import measures
 from harness_interchange.archive import open_archive
 from harness_interchange.formats import wrong_format
@@ -120,10 +129,21 @@ def _cell(log: _Log) -> ImportedCell:
         limit=limit,
         setup={key: str(value) for key, value in parts.items() if value is not None},
         versions={"inspect_ai": str(version)} if version else {},
+        counts=_counts(inside(header, "results"), kept),
         samples=kept,
         unfinished=unfinished,
         evaluated=moment(about.get("created")),
     )
+
+
+def _counts(results: Mapping[str, Any], samples: Sequence[SampleRecord]) -> Counts | None:
+    """What the log counts, where it has lost more samples than those that it holds tell."""
+    total, completed = whole(results.get("total_samples")), whole(results.get("completed_samples"))
+    found = count(samples)
+    lost = (total or 0) - (completed or 0)
+    if total is None or results.get("completed_samples") is None or lost <= found.errors:
+        return None
+    return replace(found, samples=total, errors=lost)
 
 
 def _n(score: ImportedScore, samples: Sequence[SampleRecord]) -> int | None:
