@@ -248,6 +248,17 @@ def test_cmrc_takes_no_question_marked_impossible(tmp_path: Path) -> None:
         task_of(written(tmp_path, nested(row)), "cmrc2018")
 
 
+def test_cmrc_answers_that_became_numbers_are_texts(tmp_path: Path) -> None:
+    """As DEV_10_QUERY_2 and others of the development part in the original format."""
+    row = {"query_id": "q", "query_text": "何时？", "answers": ["2008年11月12日", 39764.0, 147]}
+    context = {"context_id": "c", "context_text": "文", "title": "t", "qas": [row]}
+    (sample,) = task_of(written(tmp_path, [context]), "cmrc2018").samples()
+    assert sample.reference == ["2008年11月12日", "39764.0", "147"]
+    row["answers"] = [True]
+    with pytest.raises(DataError, match=r"'answers\[0\]' is True, not a text"):
+        task_of(written(tmp_path, [context]), "cmrc2018")
+
+
 def test_cmrc_question_without_answer_is_named(tmp_path: Path) -> None:
     question = {"query_id": "q", "query_text": "？", "answers": [""]}
     context = {"context_id": "c", "context_text": "文", "title": "", "qas": [question]}

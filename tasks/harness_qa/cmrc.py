@@ -25,7 +25,7 @@ def read_cmrc(path: str) -> tuple[Question, ...]:
 def _questions(context: Row) -> Iterator[Question]:
     passage = context.filled("context_text")
     for row in context.rows("qas"):
-        answers = tuple(text for text in row.texts("answers") if text.strip())
+        answers = tuple(text for text in _texts(row) if text.strip())
         if not answers:
             raise DataError(
                 f"{row.place}: 'answers' is empty.\nAdd an answer or remove the question."
@@ -38,3 +38,14 @@ def _questions(context: Row) -> Iterator[Question]:
             answers=answers,
             passage=context.text("context_id"),
         )
+
+
+def _texts(row: Row) -> tuple[str, ...]:
+    """The answers; the development part has numbers among them, which SQuAD's form of it writes as
+    Python does (``39764.0``).
+    """
+    given = [
+        str(one) if isinstance(one, int | float) and not isinstance(one, bool) else one
+        for one in row.items("answers")
+    ]
+    return Row(fields={"answers": given}, place=row.place).texts("answers")
