@@ -53,6 +53,9 @@ def test_prompt_names_the_languages_and_stops_at_the_line(tmp_path: Path) -> Non
     [
         ("val.de.gz", "German"),
         ("newstest2019-ref.zho-CN.txt", "Chinese"),
+        ("newstest2019-ref.zho-TW.txt", "Chinese"),
+        ("newstest2019-ref.fra-CA.txt", "French"),
+        ("wikipedia.devtest.si-en.si", "Sinhala"),
         ("tatoeba.cmn-eng.cmn", "Chinese"),
         ("folder.en/plain", ""),
         ("text.txt", ""),
@@ -64,6 +67,7 @@ def test_language_comes_from_the_suffix(path: str, language: str) -> None:
 
 def test_unknown_language_is_taken_as_a_name() -> None:
     assert language_name("Klingon") == "Klingon"
+    assert language_name("deu_Latn") == language_name("de-AT") == "German"
 
 
 @pytest.mark.parametrize(("language", "tokenizer"), [("Chinese", "zh"), ("German", "13a")])
