@@ -17,6 +17,7 @@ from harness.metrics import (
     FORMULAS,
     Scorer,
     accuracy,
+    aggregate,
     bits_per_byte,
     bleu,
     bootstrap_weights,
@@ -78,8 +79,11 @@ def test_the_reference_itself_scores_the_best_value(scorer: Scorer) -> None:
         assert best == 100.0
     assert value(scorer.metric, stats) == best
     low, high = interval(scorer.metric, stats, B=50)
-    assert low == pytest.approx(best)
-    assert high == pytest.approx(best)
+    if None in scorer.metric.bounds:
+        assert low == high == pytest.approx(best)
+    else:
+        assert best in (low, high)
+        assert high - low == pytest.approx(100 * (1 - 0.05 ** (1 / len(SENTENCES))))
 
 
 @pytest.mark.parametrize("scorer", TEXT_SCORERS, ids=ids)
@@ -236,10 +240,54 @@ def test_no_sample_gives_no_value() -> None:
     assert bootstrap_weights(0, B=5).shape == (5, 0)
 
 
-def test_equal_samples_give_an_interval_of_no_width() -> None:
-    low, high = interval(f1().metric, [(100 / 3, 1.0)] * 30)
-    assert low == pytest.approx(100 / 3)
-    assert high == pytest.approx(100 / 3)
+def test_samples_that_agree_have_the_exact_bound_of_a_proportion() -> None:
+    """0 of 20 right, and 20 of 20: what Clopper and Pearson's one-sided bound says, from scipy."""
+    from scipy.stats import binomtest
+
+    wrong, right = [(0.0, 1.0)] * 20, [(100.0, 1.0)] * 20
+    above = 100 * binomtest(0, 20, alternative="less").proportion_ci(0.95).high
+    below = 100 * binomtest(20, 20, alternative="greater").proportion_ci(0.95).low
+    assert interval(accuracy().metric, wrong) == (0.0, pytest.approx(above))
+    assert interval(accuracy().metric, right) == (pytest.approx(below), 100.0)
+    assert above == pytest.approx(13.911, abs=1e-3)
+    low, high = interval(f1().metric, [(100 / 3, 1.0)] * 20)
+    assert (low, high) == (
+        pytest.approx(100 / 3 * (1 - above / 100)),
+        pytest.approx(100 / 3 + 200 / 3 * above / 100),
+    )
+
+
+def test_samples_that_agree_bound_no_value_without_bounds() -> None:
+    assert interval(mean("score").metric, [(7.0, 1.0)] * 20) == (7.0, 7.0)
+    assert interval(perplexity().metric, [(1.0, 1.0)] * 20) == (math.e, math.e)
+
+
+def test_samples_without_evidence_do_not_narrow_the_bound() -> None:
+    """A sentence without any entity says nothing; groups count as one each."""
+    some = [(0.0, 1.0, 1.0)] * 5
+    narrow = interval(entity_f1().metric, some)
+    assert interval(entity_f1().metric, some + [(0.0, 0.0, 0.0)] * 50) == narrow
+    groups = [number // 2 for number in range(10)]
+    assert interval(entity_f1().metric, some * 2, groups=groups) == narrow
+    assert interval(entity_f1().metric, some[:1] + [(0.0, 0.0, 0.0)] * 9) == (0.0, 100.0)
+
+
+def test_the_bound_of_samples_that_agree_covers_what_it_says() -> None:
+    """7 % of forty samples are right: one set in eighteen has none of them, and must cover 7."""
+    rng = np.random.default_rng(8)
+    missed = 0
+    for _ in range(400):
+        right = 100.0 * (rng.random(40) < 0.07)
+        low, high = interval(accuracy().metric, np.stack([right, np.ones(40)], axis=1), B=200)
+        missed += not low <= 7.0 <= high
+    assert missed <= 0.1 * 400
+
+
+def test_products_in_slices_are_those_of_the_whole() -> None:
+    rng = np.random.default_rng(9)
+    weights, matrix = rng.integers(0, 5, (70, 4000)), rng.integers(0, 30, (4000, 18))
+    sums = aggregate._product(weights.astype(np.float32), matrix.astype(np.float32))
+    assert np.array_equal(sums, weights @ matrix)
 
 
 def test_undefined_resamples_are_left_out() -> None:

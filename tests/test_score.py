@@ -188,7 +188,7 @@ def test_text_output_says_value_interval_n_and_signature(score: Score, tmp_path:
     path = write(tmp_path, "a", "one two three four five\nsix seven eight nine ten\n")
     told = score("bleu", "--hyp", path, "--ref", path)
     first, second = told.out.splitlines()
-    assert first == "bleu 100.00 [100.00, 100.00] (95 %), n = 2"
+    assert first == "bleu 100.00 [22.36, 100.00] (95 %), n = 2"
     assert second.startswith("nrefs:1|") and "|task:lines@" in second
 
 

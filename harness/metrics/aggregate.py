@@ -35,6 +35,13 @@ _DEALS, _DEALT_FROM = 16, 512
 """How many resamples share one row of counts, and from how many units on."""
 
 
+_UNTHREADED = 1 << 18
+"""Multiplications up to which OpenBLAS stays on the calling thread."""
+
+_ALIKE = 1e-9
+"""Resampled values nearer than this, relative to the bounds, are the same number."""
+
+
 def _matrix(stats: ArrayLike) -> NDArray[np.float64]:
     matrix = np.asarray(stats, dtype=np.float64)
     return matrix.reshape(0, 1) if matrix.size == 0 else matrix
@@ -54,13 +61,26 @@ def per_sample(metric: Metric, stats: ArrayLike) -> NDArray[np.float64]:
     return formula(metric.formula)(matrix) if len(matrix) else np.empty(0)
 
 
+def _product(weights: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
+    """``weights @ matrix`` in slices too small for threads.
+
+    They gain little on matrices of a few columns, and where other programs keep the cores busy
+    they spin, and cost ten times what the product does.
+    """
+    step = max(1, _UNTHREADED // max(1, len(weights) * matrix.shape[1]))
+    total = np.asarray(weights[:, :step] @ matrix[:step])
+    for i in range(step, len(matrix), step):
+        total += weights[:, i : i + step] @ matrix[i : i + step]
+    return total
+
+
 def _sums(weights: NDArray[Any], matrix: NDArray[Any]) -> NDArray[np.float64]:
     """``weights @ matrix``, where an infinite statistic that is not drawn adds nothing."""
     infinite = np.isinf(matrix)
     if not infinite.any():
-        return np.asarray(weights @ matrix)
-    sums = weights @ np.where(infinite, 0.0, matrix)
-    return np.where((weights @ infinite) > 0, np.inf, sums)
+        return _product(weights, matrix)
+    sums = _product(weights, np.where(infinite, 0.0, matrix))
+    return np.where(_product(weights, infinite.astype(float)) > 0, np.inf, sums)
 
 
 def replicates(metric: Metric, stats: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
@@ -172,15 +192,34 @@ def _bootstrap_values(
     return np.concatenate(values)[:B]
 
 
+def _unvaried(metric: Metric, centre: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of a bounded value on which ``n`` samples agree, ``(low, high)``.
+
+    If a share p of all samples were otherwise, n that agree would be seen with probability
+    (1 - p)^n, which is 5 % at p = 1 - 0.05^(1/n), about 3/n (the "rule of three", Hanley and
+    Lippman-Hand 1983; the one-sided bound of Clopper and Pearson 1934). That share may lie at
+    either bound of the metric. For 0 of 20 right that is 0 to 13.9. Without both bounds, nothing
+    can be said of the others: ``(centre, centre)``.
+    """
+    low, high = metric.bounds
+    if low is None or high is None:
+        return centre, centre
+    if n <= 1:
+        return low, high
+    share = 1.0 - 0.05 ** (1.0 / n)
+    return centre - share * (centre - low), centre + share * (high - centre)
+
+
 def interval(
     metric: Metric, stats: ArrayLike, B: int = 1000, seed: int = 0, groups: Groups = None
 ) -> tuple[float, float]:
     """The percentile bootstrap's 95 % interval of the metric's value, ``(low, high)``.
 
     The value itself always lies inside: where a skewed formula's resamples all miss it, the
-    interval is widened to it. Resamples whose value is undefined (``nan``) are left out. One
-    sample, or one group, says nothing of its spread: the interval is then the metric's bounds
-    where both are known, else ``(value, value)``. No sample: ``(nan, nan)``.
+    interval is widened to it. Resamples whose value is undefined (``nan``) are left out. Where all
+    resamples agree, as with 0 of 20 right, the bootstrap knows no spread, and the interval is that
+    of :func:`_unvaried`. One sample, or one group, says nothing of its spread: the interval is then
+    the metric's bounds where both are known, else ``(value, value)``. No sample: ``(nan, nan)``.
     """
     matrix = _matrix(stats)
     centre = value(metric, matrix)
@@ -188,8 +227,7 @@ def interval(
         return centre, centre
     index, number = _group_index(len(matrix), groups)
     if number == 1:
-        low, high = metric.bounds
-        return (centre, centre) if low is None or high is None else (low, high)
+        return _unvaried(metric, centre, number)
     units = matrix
     if groups is not None:
         units = np.zeros((number, matrix.shape[1]))
@@ -198,7 +236,10 @@ def interval(
     values = values[~np.isnan(values)]
     if not len(values):
         return centre, centre
-    # Interpolating between two infinite perplexities would give nan.
     finite = bool(np.isfinite(values).all())
+    if finite and np.ptp(values) <= _ALIKE * max(1.0, abs(centre)):
+        # A unit of zeros, such as a sentence without entities on either side, has no evidence.
+        return _unvaried(metric, centre, int(units.any(axis=1).sum()))
+    # Interpolating between two infinite perplexities would give nan.
     low, high = np.percentile(values, [2.5, 97.5], method="linear" if finite else "nearest")
     return float(np.fmin(low, centre)), float(np.fmax(high, centre))
