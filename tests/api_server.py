@@ -10,9 +10,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any
+
+from loopback import Loopback
 
 Body = Mapping[str, Any]
 
@@ -67,7 +69,7 @@ def parroting(body: Body) -> Mapping[str, Any]:
 
 
 @dataclass
-class ApiServer:
+class ApiServer(Loopback):
     """Answers with ``answer`` whatever ``fault`` lets through; remembers what it was asked.
 
     ``fault`` gets the number of the attempt at this prompt, from 0, and the body.
@@ -97,16 +99,7 @@ class ApiServer:
             def log_message(self, *args: object) -> None:
                 pass
 
-        class Quiet(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                pass  # a client that hung up
-
-        self._server = Quiet(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
+        self.start(Handler)
         return self
 
     def __exit__(
@@ -116,13 +109,11 @@ class ApiServer:
         trace: TracebackType | None,
     ) -> None:
         self.over.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self.stop()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"{self.origin}/v1"
 
     def _handle(self, handler: BaseHTTPRequestHandler, body: Body) -> None:
         prompt = prompt_of(body)

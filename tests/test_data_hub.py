@@ -38,7 +38,7 @@ def hub(tmp_path: Path) -> Iterator[HubServer]:
 
 def environment(hub: HubServer, tmp_path: Path) -> dict[str, str]:
     return {
-        "HF_ENDPOINT": hub.url,
+        "HF_ENDPOINT": hub.origin,
         "HF_HUB_CACHE": str(tmp_path / "cache"),
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
