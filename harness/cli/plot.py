@@ -66,7 +66,11 @@ def plot(
 
 def find_source(run: str | None) -> str:
     """The table or the run that was named; the latest run by default."""
-    return run if run is not None and Path(run).is_file() else str(find_run(run))
+    if run is not None and Path(run).is_file():
+        return run
+    if run is not None and Path(run).suffix in (".csv", ".tsv"):
+        raise DataError(f"There is no file {run}.")
+    return str(find_run(run))
 
 
 def _panels(run: str | None, output: Path, tasks: tuple[str, ...], metrics: tuple[str, ...]) -> int:

@@ -11,14 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from harness.training import Method
 
 RULE = (
@@ -119,20 +116,3 @@ class PeakMemory:
             if found:
                 return int(found[1]) * 1024
         return None
-
-
-def seconds_per_step(model: Any, batch: Mapping[str, Any], device: str) -> float:
-    """Wall time of one step forward and back, by trial: the better of two after a first."""
-    import torch
-
-    model = model.to(device).train()
-    there = {key: value.to(device) for key, value in batch.items()}
-    best = float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        model(**there).loss.backward()
-        model.zero_grad(set_to_none=True)
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - started)
-    return best

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import ModelError
@@ -10,9 +10,9 @@ from harness.training import Estimate
 from harness_hf.quiet import quiet
 from harness_hf.threads import threads_for
 from harness_train.finetune import costs, saving
-from harness_train.finetune.encoding import collator
 from harness_train.finetune.methods import apply_method, trainable_parameters
 from harness_train.finetune.starting import empty_model
+from harness_train.finetune.training import Plan, seconds_per_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from harness.training import FinetuneRequest, Method
     from harness_train.finetune.ready import Ready
     from harness_train.finetune.starting import Base
+
+TIMED = 6
+"""Batches by which the time is told."""
 
 FORWARD = 1 / 3
 """A text read for validation costs a third of one learnt from: no way back."""
@@ -88,14 +91,30 @@ def refuse_memory(one: Estimate) -> None:
         )
 
 
-def seconds_per_text(ready: Ready, request: FinetuneRequest, device: str) -> float:
-    """Wall time to learn from one text: a step over texts of middle length, on the real weights."""
+def seconds_per_text(
+    ready: Ready, request: FinetuneRequest, device: str, dtype: str
+) -> float | None:
+    """Wall time to learn from one text, by a few batches of texts of middle length.
+
+    None where the loss is no number from the first.
+    """
     rows = sorted(ready.data.train.rows, key=lambda row: len(row["input_ids"]))
     size = min(request.batch_size, len(rows))
     start = max(0, min(len(rows) // 2 - size // 2, len(rows) - size))
-    batch = collator(ready.data.pad)(rows[start : start + size])
-    with threads_for(ready.base.parameters.total, device), quiet():
-        return costs.seconds_per_step(ready.model(request), batch, device) / size
+    few = tuple(rows[start : start + size]) * TIMED
+    data = replace(ready.data, train=replace(ready.data.train, rows=few))
+    plan = Plan(
+        name=ready.cell.name,
+        kind=request.kind,
+        seed=ready.cell.seed,
+        device=device,
+        dtype=dtype,
+        learning_rate=ready.rate,
+        steps=TIMED,
+    )
+    with threads_for(ready.base.parameters.total, device):
+        seconds = seconds_per_batch(ready.model(request), data, plan, request)
+    return None if seconds is None else seconds / size
 
 
 def texts_read(ready: Ready, request: FinetuneRequest) -> float:

@@ -65,7 +65,7 @@ class FinetuneJob:
 
     def estimates(self) -> Sequence[Estimate]:
         """What each cell will cost; the time of a step is measured on its weights."""
-        seconds: dict[tuple[str, str], float] = {}
+        seconds: dict[tuple[str, str], float | None] = {}
         found = []
         for cell in self._cells:
             ready = self._ready(cell)
@@ -73,8 +73,10 @@ class FinetuneJob:
             key = (cell.start.name, cell.method)
             if not one.refused:
                 if key not in seconds:
-                    seconds[key] = seconds_per_text(ready, self._request, self._device)
-                one = replace(one, seconds=seconds[key] * texts_read(ready, self._request))
+                    seconds[key] = seconds_per_text(ready, self._request, self._device, self._dtype)
+                each = seconds[key]
+                if each is not None:
+                    one = replace(one, seconds=each * texts_read(ready, self._request))
             found.append(one)
         return found
 

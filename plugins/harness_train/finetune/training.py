@@ -8,10 +8,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from harness.training import unwatched
 from harness_hf.quiet import quiet
 from harness_train.finetune.course import Course, restore, watch
 from harness_train.finetune.encoding import IGNORED, collator
@@ -110,6 +113,31 @@ def train_cell(
         scores=course.scores,
         first_loss=first,
     )
+
+
+def seconds_per_batch(model: Any, data: Data, plan: Plan, request: FinetuneRequest) -> float | None:
+    """Wall time to learn from one batch, by a few that ``Trainer`` takes as in earnest.
+
+    The median, as the first also pays for what happens once; None where the loss is no number
+    from the first. ``data`` should hold few rows.
+    """
+    from transformers import TrainerCallback
+
+    ends: list[float] = []
+
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            ends.append(time.perf_counter())
+
+    course = Course(name=plan.name, tell=lambda _: None, watch=unwatched, patience=0)
+    once = replace(request, epochs=1, accumulate=1)
+    with quiet(), seeded(plan.seed), tempfile.TemporaryDirectory() as scratch:
+        trainer = _trainer(model, data, plan, once, course, scratch)
+        trainer.args.eval_strategy = "no"
+        trainer.add_callback(Clock())
+        with suppress(DivergedError):
+            trainer.train()
+    return median(b - a for a, b in pairwise(ends)) if len(ends) > 1 else None
 
 
 def class_weights(labels: Counter[int], number: int) -> list[float]:
