@@ -78,7 +78,7 @@ def harness_tasks():
         )
 """
 BATCH = 8
-DELAY = 0.02
+DELAY = 0.1
 
 
 @dataclass(kw_only=True)

@@ -126,14 +126,17 @@ class RunDirectory:
     def read_samples(self, record: CellRecord) -> Iterator[SampleRecord]:
         """The graded samples of a cell, one at a time, in the task's order."""
         path = self.samples_path(record.model.name, record.task)
+        number = 0
         try:
             with path.open(encoding="utf-8") as lines:
                 for number, line in enumerate(lines, start=1):
                     where = f"{path} line {number}"
                     yield from_json(SampleRecord, _parse(line, where), where=where)
+            _require_all(path, record, number)
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(
-                f"The samples {path} cannot be read: {error}.\nRun the same command again."
+                f"The samples {path} cannot be read: {error}.\n"
+                "Run the same command again, or import the results again."
             ) from error
 
     def read_stats(self, record: CellRecord) -> CellStats:
@@ -141,18 +144,18 @@ class RunDirectory:
         path = self.samples_path(record.model.name, record.task)
         try:
             source = source_of(path)
-            known = load_index(self.index_path(record), source)
-            if known is not None:
-                return known
-            with path.open(encoding="utf-8") as lines:
-                stats = read_stats(lines)
-            if source_of(path) == source:
-                save_index(self.index_path(record), stats, source)
+            stats = load_index(self.index_path(record), source)
+            if stats is None:
+                with path.open(encoding="utf-8") as lines:
+                    stats = read_stats(lines)
+                if source_of(path) == source:
+                    save_index(self.index_path(record), stats, source)
         except (OSError, ValueError) as error:
             raise DataError(
                 f"The samples {path} cannot be read: {error}.\n"
                 "Run the same command again, or import the results again."
             ) from error
+        _require_all(path, record, len(stats.ids))
         return stats
 
     def read_run(self) -> RunRecord:
@@ -221,6 +224,18 @@ class _Gathered:
     def stats(self) -> CellStats:
         """What was collected; raises ValueError for what no matrix holds."""
         return made_stats(self.ids, self.groups, self.tables)
+
+
+def _require_all(path: Path, record: CellRecord, found: int) -> None:
+    """A file that was cut between lines, or where two lines run together, is no whole cell.
+
+    Imports keep the samples that their files have, which may be fewer than were scored.
+    """
+    if record.origin is None and found != record.counts.samples:
+        raise DataError(
+            f"The samples {path} are damaged: {found} can be read, and {record.counts.samples} "
+            "were graded.\nRun the same command again, or import the results again."
+        )
 
 
 @contextmanager

@@ -257,6 +257,9 @@ def _standing(job: Job, place: Workplace) -> CellRecord | None:
     """The record of an earlier run of this very cell, if nothing it depends on has changed."""
     try:
         record = place.directory.read_cell(job.model.info.name, job.material.subject.name)
+        if record is not None and record.status == "complete":
+            # A record without its samples cannot be compared; the store has the answers still.
+            place.directory.read_stats(record)
     except DataError as error:
         place.progress.warn(f"{error}\nThat cell is computed anew.")
         return None

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import Program
 
 from harness.errors import DataError, SaveError, UsageError
 from harness.results import RunDirectory
@@ -35,3 +36,28 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str, words: str) ->
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(DataError, match=words):
         RunDirectory(tmp_path).read_manifest()
+
+
+def test_samples_that_were_cut_are_noticed_and_made_again_without_a_model(
+    program: Program,
+) -> None:
+    command = ("run", "-m", "slow", "-t", "sums", "-o", "out")
+    before = program.json(*command, TOY_DELAY="0")
+    asked = program.asked()
+    assert asked
+    path = program.folder / "out" / "samples" / "slow--sums.jsonl"
+    directory = RunDirectory(program.folder / "out")
+    (record,) = directory.read_run().cells
+    whole = path.read_text(encoding="utf-8")
+    lines = whole.splitlines(keepends=True)
+    between, together = lines[:-3], [*lines[:3], lines[3][:60], *lines[4:]]
+    for cut in ("".join(between), whole[: len(whole) // 2], "", "".join(together)):
+        path.write_text(cut, encoding="utf-8")
+        for read in (directory.read_stats, lambda cell: list(directory.read_samples(cell))):
+            with pytest.raises(DataError, match="damaged|cannot be read|not JSON"):
+                read(record)
+    done = program("compare", "out", "out")
+    assert done.returncode == 4 and "39 can be read, and 40 were graded" in done.stderr
+    assert program.json(*command)["scores"] == before["scores"]
+    assert program.asked() == asked, "every answer was in the store"
+    assert path.read_text(encoding="utf-8") == whole

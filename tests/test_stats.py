@@ -253,3 +253,34 @@ def test_the_detectable_difference_is_found_four_times_in_five() -> None:
         differences = generator.normal(smallest, 2, 100)
         found.append(abs(differences.mean()) / (differences.std(ddof=1) / 10) > 1.96)
     assert np.mean(found) == pytest.approx(0.8, abs=0.06)
+
+
+@pytest.mark.parametrize("differing", [8, 25, 120])
+def test_the_detectable_difference_of_mcnemar_is_that_of_its_exact_test(differing: int) -> None:
+    net = stats.detectable_mcnemar(differing)
+    share = (net / differing + 1) / 2
+    losses = np.random.default_rng(differing).binomial(differing, share, 4000)
+    found = [binomtest(int(k), differing, 0.5).pvalue <= 0.05 for k in losses]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
+
+
+def test_too_few_that_differ_can_never_be_significant() -> None:
+    assert 5 < stats.detectable_mcnemar(2) <= 6
+    assert stats.detectable(1.0, differing=3) == stats.detectable(1.0, differing=6)
+
+
+@pytest.mark.parametrize(("number", "group"), [(10, 1), (40, 5)])
+def test_intervals_of_few_samples_cover_as_they_say(number: int, group: int) -> None:
+    generator, resampler = np.random.default_rng(3), Resampler(draws=1000)
+    groups = [f"g{i // group}" for i in range(number)] if group > 1 else None
+    covered, errors, measured = 0, [], []
+    for _ in range(400):
+        shared = generator.normal(0, 8, (2, number // group)).repeat(group, axis=1)
+        a, b = 50 + shared + generator.normal(0, 5, (2, number))
+        spread = stats.spread(pairs(BPB, column(a), column(b), groups), resampler)
+        low, high = spread.interval()
+        covered += low <= 0 <= high
+        errors.append(spread.standard_error)
+        measured.append(spread.difference)
+    assert covered / 400 == pytest.approx(0.95, abs=0.03)
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(measured), rel=0.12)

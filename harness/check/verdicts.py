@@ -121,9 +121,6 @@ def judge_cells(
 def _judge(one: Evidence, p_holm: float | None, policy: Policy) -> Judgement:
     found, match = one.comparison, one.comparison.match
     names = dict.fromkeys((match.a.model.name, match.b.model.name))
-    detectable = None
-    if found.standard_error:
-        detectable = stats.detectable(found.standard_error, alpha=policy.alpha, two_sided=False)
     return Judgement(
         subject=" → ".join(names),
         task=match.b.task,
@@ -138,7 +135,7 @@ def _judge(one: Evidence, p_holm: float | None, policy: Policy) -> Judgement:
         test=found.test if one.rule.test else None,
         p=one.p,
         p_holm=p_holm,
-        detectable=detectable,
+        detectable=found.detectable_at(policy.alpha, two_sided=False),
     )
 
 

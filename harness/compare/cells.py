@@ -70,6 +70,8 @@ class CellComparison:
         samples of each side whose statistics are no finite numbers
     detectable
         the difference that this test would have found 4 times in 5; ``None``: no sample differs
+    differing, step
+        units that are not the same on both sides; what one right answer more is worth (McNemar)
     test
         ``unpaired z`` where samples are not kept on both sides: from the scores' standard errors
     note
@@ -96,7 +98,20 @@ class CellComparison:
     largest_loss: float | None = None
     detectable: float | None = None
     unusable: tuple[int, int] = (0, 0)
+    differing: int = 0
+    step: float = 0.0
     note: str = ""
+
+    def detectable_at(self, alpha: float, *, two_sided: bool = True) -> float | None:
+        """The smallest difference that this test at ``alpha`` finds 4 times in 5."""
+        if not self.standard_error:
+            return None
+        if self.test == "mcnemar":
+            net = stats.detectable_mcnemar(self.differing, alpha=alpha, two_sided=two_sided)
+            return net * self.step
+        return stats.detectable(
+            self.standard_error, alpha=alpha, two_sided=two_sided, differing=self.differing
+        )
 
     @property
     def significant(self) -> bool:
@@ -200,10 +215,10 @@ def _tested(plain: CellComparison, pairs: stats.Pairs, settings: Settings) -> Ce
         difference=pairs.difference,
         ci=spread.interval(),
         standard_error=error,
+        differing=pairs.differing,
         largest_loss=-pairs.sign * edge,
     )
-    if error > 0:
-        known = replace(known, detectable=stats.detectable(error, alpha=settings.alpha))
+    known = replace(known, detectable=known.detectable_at(settings.alpha))
     if pairs.units < 2:
         return replace(known, ci=None, note="one sample, or samples of one source, cannot tell.")
     try:
@@ -216,9 +231,10 @@ def _tested(plain: CellComparison, pairs: stats.Pairs, settings: Settings) -> Ce
     if margin > 0:
         beyond = stats.shifted(pairs, spread, margin=margin)
         found = replace(found, test="bootstrap", draws=beyond.draws, p_worse=beyond.p_worse)
+    known = replace(known, test=found.test, step=pairs.step)
     return replace(
         known,
-        test=found.test,
+        detectable=known.detectable_at(settings.alpha),
         draws=found.draws,
         p=found.p,
         p_worse=found.p_worse,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from harness.stats.multiple import affordable_draws, holm
 from harness.stats.pairs import Pairs, pair
-from harness.stats.resampling import Resampler, Spread, detectable, spread
+from harness.stats.power import detectable, detectable_mcnemar
+from harness.stats.resampling import Resampler, Spread, spread
 from harness.stats.significance import TESTS, Significance, choose, shifted, significance
 from harness.stats.unpaired import UNPAIRED, standard_error, unpaired
 
@@ -22,6 +23,7 @@ __all__ = [
     "affordable_draws",
     "choose",
     "detectable",
+    "detectable_mcnemar",
     "holm",
     "pair",
     "shifted",

@@ -70,6 +70,11 @@ class Pairs:
         """The metric's value of the second system on the paired samples."""
         return metrics.value(self.metric, self.b)
 
+    @cached_property
+    def differing(self) -> int:
+        """How many units are not the same on both sides."""
+        return int((self.unit_a != self.unit_b).any(axis=1).sum())
+
     @property
     def difference(self) -> float:
         """Second minus first, on the metric's own scale."""
@@ -93,6 +98,12 @@ class Pairs:
         if not (self.a[:, 1] == 1).all() or not (self.b[:, 1] == 1).all():
             return None
         return self.a[:, 0], self.b[:, 0]
+
+    @property
+    def step(self) -> float:
+        """What the largest change of one sample changes in a mean; 0 for other metrics."""
+        scores = self.per_sample
+        return 0.0 if scores is None else float(np.abs(scores[1] - scores[0]).max()) / self.n
 
     @cached_property
     def binary(self) -> bool:

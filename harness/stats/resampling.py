@@ -114,20 +114,22 @@ class Resampler:
 class Spread:
     """How uncertain a difference is.
 
-    ``draws`` (B,) are bootstrap differences, finite ones only; ``scale`` is the larger of the two
-    values, against which rounding is judged.
+    ``draws`` (B,) are bootstrap differences, finite ones only, widened by :func:`widening`;
+    ``scale`` is the larger of the two values, against which rounding is judged.
     """
 
     difference: float
     draws: Array
     scale: float
+    units: int = 0
 
     @property
     def standard_error(self) -> float:
-        """Standard deviation of the bootstrap differences; 0 where they differ by rounding only."""
+        """Of the difference, for as many units as there are; 0 where the draws differ by rounding
+        only."""
         if self.draws.size < 2:
             return 0.0
-        error = float(self.draws.std(ddof=1))
+        error = float(self.draws.std(ddof=1)) / student(self.units)
         return error if error > 1e-9 * self.scale else 0.0
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
@@ -145,20 +147,27 @@ class Spread:
 def spread(pairs: Pairs, resampler: Resampler) -> Spread:
     """Bootstrap the difference (Efron and Tibshirani 1993; paired as in Koehn 2004)."""
     draws = resampler.differences(pairs)
+    draws = draws[np.isfinite(draws)]
     return Spread(
         difference=pairs.difference,
-        draws=draws[np.isfinite(draws)],
+        draws=pairs.difference + widening(pairs.units) * (draws - pairs.difference),
         scale=max(abs(pairs.value_a), abs(pairs.value_b)),
+        units=pairs.units,
     )
 
 
-def detectable(standard_error: float, *, alpha: float = 0.05, two_sided: bool = True) -> float:
-    """The smallest true difference that such a test finds 4 times in 5 (power 80 %).
+def widening(units: int) -> float:
+    """By how much percentiles of so many redrawn units are too narrow for 95 % intervals.
 
-    (z of 1 − α/2, or of 1 − α one-sided, plus z of 0.8) · standard error, by the normal
-    approximation (Card et al. 2020, arXiv:2010.06595).
+    Draws of n units spread by sqrt((n - 1)/n) less than the estimate, and take their spread as
+    known where Student's t is due (Hesterberg 2015, The American Statistician 69:371, section 5):
+    a fifth for 10 units, 0.2 % for 1000.
     """
-    from scipy.special import ndtri
+    return student(units) * float(np.sqrt(units / (units - 1))) if units > 1 else 1.0
 
-    tail = alpha / 2 if two_sided else alpha
-    return float(ndtri(1 - tail) + ndtri(0.8)) * standard_error
+
+def student(units: int) -> float:
+    """Student's 97.5 % point for so many units over the normal one; 1 below two units."""
+    from scipy.special import ndtri, stdtrit
+
+    return float(stdtrit(units - 1, 0.975) / ndtri(0.975)) if units > 1 else 1.0
