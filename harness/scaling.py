@@ -94,6 +94,8 @@ def fit_run(
         fit = fit_series(series, law=law, seed=seed)
         if len(found) < len(every):
             fit = _among(fit, len(found), len(every))
+        if len({point.record.fingerprint for point in found}) > 1:
+            fit = _unlike(fit, found)
         fits.append(
             CellFit(
                 family=family,
@@ -174,6 +176,18 @@ def _among(fit: Fit, kept: int, number: int) -> Fit:
         "`harness fit RUN --law product --x N,D,C` takes all."
     )
     return replace(fit, note=f"{fit.note} {said}".strip())
+
+
+def _unlike(fit: Fit, found: Sequence[Point]) -> Fit:
+    """The same fit, doubted: its sizes were not asked, or not graded, alike."""
+    first = found[0].record
+    other = next(p.record for p in found if p.record.fingerprint != first.fingerprint)
+    said = (
+        f"The sizes were not measured alike: fingerprint {first.fingerprint} of "
+        f"{first.model.name} against {other.fingerprint} of {other.model.name}."
+    )
+    verdict = "weak" if fit.verdict == "ok" else fit.verdict
+    return replace(fit, verdict=verdict, note=f"{said} {fit.note}".strip())
 
 
 def item_draws(

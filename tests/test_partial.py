@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,45 @@ def test_the_gate_says_it_where_it_judges_and_where_it_cannot(
     (folder / "skip.toml").write_text('missing = "skip"\n', encoding="utf-8")
     done = invoke(["check", "half", "--baseline", "whole.json", "--policy", "skip.toml"])
     assert done == 4 and "half is partial" in capsys.readouterr().out
+
+
+def toys(*, value: float | None = None, fingerprint: str = "f00d") -> list[ToyCell]:
+    """Four sizes; the largest perhaps with another score or of another fingerprint."""
+    cells = []
+    for size, share in zip(SIZES, (8, 16, 24, 30), strict=True):
+        rows = column([100.0 * (i < share) for i in range(ROWS)])
+        last = size == SIZES[-1]
+        plain = ToyCell(stats={ACC: rows}, model=f"toy-{size}", size=size)
+        fields = {"fingerprint": fingerprint} if last else {}
+        if last and value is not None:
+            (score,) = plain.record.scores
+            fields["scores"] = (replace(score, value=value),)  # type: ignore[assignment]
+        cells.append(replace(plain, fields=fields))
+    return cells
+
+
+def test_a_score_that_is_no_number_is_null_in_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(write_run(tmp_path / "run", *toys(value=float("nan"))))
+    assert invoke(["show", run, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [score["value"] is None for score in document["scores"]] == [False] * 3 + [True]
+    for command in (["fit", run], ["leaderboard", run], ["compare", run, run]):
+        assert invoke([*command, "--json"]) == 0
+        json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+
+
+def test_sizes_of_different_fingerprints_make_no_curve_to_trust(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(write_run(tmp_path / "run", *toys(fingerprint="beef")))
+    same = str(write_run(tmp_path / "same", *toys()))
+    assert invoke(["fit", run, "--json"]) == 0
+    (fit,) = json.loads(capsys.readouterr().out)["fits"]
+    assert fit["verdict"] != "ok"
+    assert fit["note"].startswith("The sizes were not measured alike: fingerprint f00d of toy-1000")
+    assert invoke(["compare", same, run]) == 5
+    assert "fingerprint f00d against beef" in capsys.readouterr().out
+    assert invoke(["leaderboard", same, run]) == 5
+    assert "fingerprint" in capsys.readouterr().err

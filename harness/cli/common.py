@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,18 @@ RESULTS = Path("results")
 
 
 def echo_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+    """One JSON document on stdout; what is no finite number is ``null``, as JSON has none."""
+    click.echo(json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value
 
 
 def find_run(text: str | None) -> Path:
