@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -161,6 +162,12 @@ class RunDirectory:
     def read_run(self) -> RunRecord:
         """All finished cells of the run, in the order planned, and whether any is missing."""
         manifest = self.read_manifest()
+        twice = next((cell for cell, n in Counter(manifest.cells).items() if n > 1), None)
+        if twice is not None:
+            raise DataError(
+                f"{self.path / 'manifest.json'} names {twice.model} on {twice.task} twice.\n"
+                "It was changed by hand; run the same command in a new directory."
+            )
         found = [self.read_cell(cell.model, cell.task) for cell in manifest.cells]
         cells = tuple(record for record in found if record is not None)
         complete = len(cells) == len(found) and all(c.status == "complete" for c in cells)

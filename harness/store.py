@@ -216,10 +216,13 @@ class ResponseStore:
     def _decode(self, key: bytes, text: str) -> Response:
         where = self._where(key)
         try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise DataError(f"{where} is not JSON: {error}.\nMove the file away.") from error
-        return from_json(Response, data, where=where)
+            return from_json(Response, json.loads(text), where=where)
+        except (ValueError, DataError) as error:
+            found = str(error).splitlines()[0] if isinstance(error, DataError) else ""
+            raise DataError(
+                f"{found or f'{where} is not JSON: {error}.'}\nForget its model's answers by "
+                f"`harness cache prune --store {self.path} -m MODEL`, or move the file away."
+            ) from error
 
     def _where(self, key: bytes) -> str:
         return f"The row {key.hex()[:12]} of the response store {self.path}"

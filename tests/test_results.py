@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,16 @@ def test_samples_that_were_cut_are_noticed_and_made_again_without_a_model(
     assert program.json(*command)["scores"] == before["scores"]
     assert program.asked() == asked, "every answer was in the store"
     assert path.read_text(encoding="utf-8") == whole
+
+
+def test_a_cell_named_twice_is_refused(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    cells = [{"model": "m", "task": "t"}] * 2
+    head = {
+        "schema": 1, "command": [], "settings": {}, "cells": cells, "versions": {}, "platform": {},
+        "git_commit": None, "started": "2026-01-01T00:00:00+00:00", "status": "complete",
+        "finished": None, "seconds": None, "errors": [],
+    }  # fmt: skip
+    (tmp_path / "manifest.json").write_text(json.dumps(head), encoding="utf-8")
+    with pytest.raises(DataError, match="names m on t twice"):
+        directory.read_run()
