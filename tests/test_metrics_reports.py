@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.metrics import (
     Report,
@@ -114,3 +117,28 @@ def test_a_report_of_nothing_is_empty() -> None:
     assert report.rows == ()
     assert report.micro.f1 == report.macro.f1 == report.weighted.f1 == 0.0
     assert tag_report([]).accuracy == 0.0
+
+
+TAG = st.sampled_from(["O", "O", *(f"{prefix}-{kind}" for prefix in "BI" for kind in ("A", "BC"))])
+SENTENCES = st.lists(st.lists(st.tuples(TAG, TAG), min_size=1, max_size=8), min_size=1, max_size=5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sentences=SENTENCES)
+def test_reports_of_random_tags_equal_seqeval_and_scikit_learn(
+    sentences: list[list[tuple[str, str]]],
+) -> None:
+    seqeval = pytest.importorskip("seqeval.metrics")
+    sklearn = pytest.importorskip("sklearn.metrics")
+    gold, ours = ([[pair[side] for pair in one] for one in sentences] for side in (0, 1))
+    spans = [(spans_from_tags(a), spans_from_tags(b)) for a, b in zip(ours, gold, strict=True)]
+    report = entity_report(spans)
+    if report.rows:  # of no entities at all, seqeval takes means of nothing
+        expect(report, seqeval.classification_report(gold, ours, output_dict=True, zero_division=0))
+    stats = [entity_f1().stats(*pair) for pair in spans]
+    f1 = seqeval.f1_score(gold, ours, zero_division=0)
+    assert value(entity_f1().metric, stats) / 100 == pytest.approx(f1, abs=1e-12)
+    single = sklearn.classification_report(
+        list(chain(*gold)), list(chain(*ours)), output_dict=True, zero_division=0
+    )
+    expect(tag_report(zip(ours, gold, strict=True)), single)

@@ -184,15 +184,16 @@ def test_chrf_of_random_corpora_equals_sacrebleu(
 
 
 @settings(max_examples=40, deadline=None)
-@given(corpus=CORPUS, case_sensitive=st.booleans(), normalized=st.booleans())
+@given(corpus=CORPUS, switches=st.tuples(*[st.booleans()] * 4))
 def test_ter_of_random_corpora_equals_sacrebleu(
-    corpus: list[tuple[str, str, str]], case_sensitive: bool, normalized: bool
+    corpus: list[tuple[str, str, str]], switches: tuple[bool, ...]
 ) -> None:
     from sacrebleu.metrics import TER
 
     hypotheses, *streams = map(list, zip(*corpus, strict=True))
-    reference = TER(case_sensitive=case_sensitive, normalized=normalized)
-    ours = ter(case_sensitive=case_sensitive, normalized=normalized)
+    names = ("case_sensitive", "normalized", "no_punct", "asian_support")
+    options = dict(zip(names, switches, strict=True))
+    reference, ours = TER(**options), ter(**options)
     got = corpus_value(ours, hypotheses, [[b, c] for _, b, c in corpus])
     assert got == pytest.approx(reference.corpus_score(hypotheses, streams).score, abs=1e-9)
 

@@ -220,6 +220,8 @@ def test_a_line_without_any_reference_is_named(score: Score, tmp_path: Path) -> 
             "macro, micro, weighted",
         ),
         (("f1", "--task", "squat", "--hyp", "x", "--ref", "x"), "Did you mean 'squad'"),
+        (("rouge1:measure=f1", "--hyp", "x.conll", "--ref", "x.conll"), "Unknown measure 'f1'"),
+        (("chrf:char_order=0", "--hyp", "x.conll", "--ref", "x.conll"), "a char_order from 1"),
         (("entity_f1:scheme=iob", "--hyp", "x.conll"), "Did you mean 'iob2' or 'iob1'"),
         (("entity_recall:average=macro", "--hyp", "x.conll"), "scheme=auto|iob1|iob2"),
         (("entity_f1", "--task", "cluener", "--hyp", "x.conll"), "name the gold one with --ref"),
@@ -306,6 +308,7 @@ def test_predictions_by_line_and_by_id_agree(score: Score, tmp_path: Path) -> No
     [
         ("x.json", '["a"]', "no object of texts by id"),
         ("x.json", '{"1": 3}', "is 3, not a text"),
+        ("x.json", '{"1": "a", "1": "b"}', "has the id '1' twice"),
         ("x.json", '{"7": "cat"}', "answers none of the 2 samples"),
         ("x.jsonl", '{"id": "1"}', "line 1 has no 'id' and 'prediction'"),
         (

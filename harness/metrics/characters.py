@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.errors import UsageError
 from harness.metrics.scorer import matches, package_version, signature, texts
 from harness.types import Metric, Stats
 
@@ -113,6 +114,11 @@ def chrf(
     The name is ``chrf`` with a ``+`` for each word order unless given. ``nrefs`` only enters the
     signature: how many references every sample has (``None``: var).
     """
+    if char_order < 1 or word_order < 0 or not beta > 0:
+        raise UsageError(
+            f"chrF takes a char_order from 1, a word_order from 0 and a beta above 0, not "
+            f"{char_order}, {word_order} and {beta:g}."
+        )
     metric = Metric(
         name=name or "chrf" + "+" * word_order,
         formula=f"chrf:{char_order}:{word_order}:{beta:g}" + (":eps" if eps_smoothing else ""),

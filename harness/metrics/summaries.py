@@ -23,6 +23,7 @@ Measure: TypeAlias = Literal["fmeasure", "precision", "recall"]
 Tokens: TypeAlias = list[str]
 
 TOKENIZERS = ("default", "cjk")
+MEASURES = ("precision", "recall", "fmeasure")
 
 _CJK = (
     "\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -170,7 +171,7 @@ class Rouge:
         """``(100 · score, 1)``, against the reference with the best F-measure."""
         scores = [self._compare(one, prediction) for one in texts(reference)]
         best = max(scores, key=lambda score: score[2])
-        column = ("precision", "recall", "fmeasure").index(self.measure)
+        column = MEASURES.index(self.measure)
         return 100.0 * best[column], 1.0
 
     def _compare(self, gold: str, predicted: str) -> Score:
@@ -205,6 +206,8 @@ def rouge(
         raise UsageError(f"Unknown kind of ROUGE '{kind}'. {suggestion(kind, kinds)}")
     if tokenizer not in TOKENIZERS:
         raise UsageError(f"Unknown tokenizer '{tokenizer}'. {suggestion(tokenizer, TOKENIZERS)}")
+    if measure not in MEASURES:
+        raise UsageError(f"Unknown measure '{measure}'. {suggestion(measure, MEASURES)}")
     suffix = "" if measure == "fmeasure" else f"_{measure}"
     metric = Metric(
         name=name or kind + suffix,

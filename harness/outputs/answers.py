@@ -49,7 +49,7 @@ def read_answers(path: str) -> dict[str, list[str]]:
     """Texts by id, from a JSON object or from JSON lines; raises DataError."""
     text = read_text(path)
     try:
-        rows = list(_json_lines(path, text) if ".jsonl" in path else _pairs_of(json.loads(text)))
+        rows = list(_json_lines(path, text) if ".jsonl" in path else _object(path, text))
     except (ValueError, RecursionError) as error:
         raise DataError(f"'{path}' is not JSON: {error}.\nCheck that the file is whole.") from None
     answers: dict[str, list[str]] = {}
@@ -63,10 +63,23 @@ def read_answers(path: str) -> dict[str, list[str]]:
     return answers
 
 
-def _pairs_of(value: object) -> Iterator[tuple[object, object]]:
-    if not isinstance(value, dict):
+class _Pairs(list[tuple[str, object]]):
+    """A JSON object as it is written: ``json`` would keep the last of equal keys in silence."""
+
+
+def _object(path: str, text: str) -> Iterator[tuple[object, object]]:
+    value = json.loads(text, object_pairs_hook=_Pairs)
+    if not isinstance(value, _Pairs):
         raise ValueError("it holds no object of texts by id")
-    yield from value.items()
+    seen: set[str] = set()
+    for identity, answer in value:
+        if identity in seen:
+            raise DataError(
+                f"'{path}' has the id {shown(identity)} twice.\n"
+                "Keep one output for each id, or write JSON lines where a task asks several times."
+            )
+        seen.add(identity)
+        yield identity, answer
 
 
 NAMES = (("id", "prediction"), ("task_id", "completion"))
