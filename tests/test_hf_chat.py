@@ -126,6 +126,7 @@ def test_a_long_turn_is_cut_inside_its_template(tmp_path: Path) -> None:
         (sent,) = model.tokens(request)
         texts.append("".join(sent.pieces))
         assert len(sent.ids) == 56 and sent.cut > 0
+        assert read(model, request) == [sent.ids], "what is shown is what the network reads"
         (answer,) = ask(model, [request])
         assert answer.prompt_truncated
     for text in texts:
