@@ -19,6 +19,7 @@ import pytest
 from conftest import Program
 from hypothesis import given
 from hypothesis import strategies as st
+from interchange import save
 from test_docs import run_page
 
 from harness import stats
@@ -38,7 +39,7 @@ from harness.leaderboard import (
 )
 from harness.leaderboard.escape import latex_text
 from harness.leaderboard.ranking import draws_separate, from_samples, ranks
-from harness.types import Counts, Metric
+from harness.types import Counts, ImportedCell, ImportedScore, Metric
 
 CHOICE = Metric(name="acc", formula="mean", bounds=(0.0, 100.0), chance=25.0)
 HOSTILE = [
@@ -115,6 +116,29 @@ def test_means_are_of_complete_rows_only_and_centred_at_chance(tmp_path: Path) -
     assert low < 50 < high
     assert rows["half"].mean is None and rows["half"].rank is None
     assert [row.name for row in found.rows] == ["both", "half"]
+
+
+@pytest.mark.parametrize("imported", [True, False])
+def test_errors_of_tasks_average_out_in_the_mean(tmp_path: Path, imported: bool) -> None:
+    """Sixteen tasks as uncertain as one another: the mean's interval is a quarter as wide."""
+    run = tmp_path / "run"
+    if imported:
+        metric = Metric(name="acc", bounds=(0.0, 1.0))
+        score = ImportedScore(metric=metric, value=0.5, stderr=0.05, n=100)
+        cells = [
+            ImportedCell(model="m", task=f"t{i}", scores=(score,), files=("x",)) for i in range(16)
+        ]
+        save("x", cells, run)
+    else:
+        # Sorted by difficulty alike in every task, as tests ordered by kind are.
+        column = toys.column((np.arange(200) < 100) * 100.0)
+        toys.write_run(
+            run, *(toys.ToyCell(stats={toys.ACC: column}, task=f"t{i}") for i in range(16))
+        )
+    (row,) = build_board([read_source(run)], BoardRequest()).rows
+    one = 0.05 * 100 if imported else 100 * np.sqrt(0.25 / 200)
+    low, high = row.mean_ci
+    assert high - low == pytest.approx(2 * 1.96 * one / 4, rel=0.12)
 
 
 def test_a_loss_stays_out_of_the_mean_and_smaller_is_better(tmp_path: Path) -> None:

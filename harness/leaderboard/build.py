@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -48,7 +49,14 @@ class _Means:
         if material.draws is None:
             self.draws = None
         if self.draws is not None and material.draws is not None:
-            self.draws += scaled(column.metric, material.draws[chosen]) / self.columns
+            # Tasks err independently of one another, models on one task together: draws of tasks
+            # with as many samples come of one generator, so each task's are put in an order of
+            # its own.
+            order = np.random.default_rng(zlib.crc32(column.task.encode())).permutation(
+                material.draws.shape[1]
+            )
+            drawn = material.draws[np.ix_(chosen, order)]
+            self.draws += scaled(column.metric, drawn) / self.columns
 
 
 def build_board(sources: Sequence[Source], request: BoardRequest) -> Board:
