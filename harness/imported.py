@@ -171,10 +171,7 @@ def _interval(
         groups = [s.group if s.group is not None else f"\0{s.id}" for s in samples if s.id in rows]
         shared = len(set(groups)) < len(groups)
         stats = np.array(list(rows.values()), dtype=float)
-        ends = metrics.interval(score.metric, stats, groups=groups if shared else None)
-        if ends[0] == ends[1] and score.value in score.metric.bounds:
-            return _wilson(replace(score, n=len(set(groups))))  # all right, or all wrong
-        return ends
+        return metrics.interval(score.metric, stats, groups=groups if shared else None)
     low, high = score.metric.bounds
     error = score.stderr
     if error is None or not (math.isfinite(error) and error >= 0):

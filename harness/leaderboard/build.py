@@ -55,7 +55,7 @@ class _Means:
             order = np.random.default_rng(zlib.crc32(column.task.encode())).permutation(
                 material.draws.shape[1]
             )
-            drawn = material.draws[np.ix_(chosen, order)]
+            drawn = material.draws[chosen][:, order]
             self.draws += scaled(column.metric, drawn) / self.columns
 
 
