@@ -45,7 +45,7 @@ class DecoderEngine:
     def _generate(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Continuation | None]]:
         longest = max((len(job.prompt.ids) + job.most for job in jobs), default=1)
         limit = self.rows or self.budget.rows(longest)
-        generator = Generator(self.network, self.codec, limit=limit)
+        generator = Generator(self.network, self.codec, limit=limit, tokens=self.budget.tokens)
         return generator.run(jobs)
 
 

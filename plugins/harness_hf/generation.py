@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness_hf.batching import LOG, free_memory, is_out_of_memory
+from harness_hf.batching import LOG, batches, free_memory, is_out_of_memory
 from harness_hf.drawing import next_tokens
 from harness_hf.network import inference, read_header
 from harness_hf.sharing import Cluster, clusters
@@ -137,13 +137,15 @@ def next_few(
 
 
 class Generator:
-    """Continues jobs on one network, ``limit`` rows at a time at most."""
+    """Continues jobs on one network, ``limit`` rows at a time at most; prompts are read by as many
+    as ``tokens`` hold, padding included."""
 
-    def __init__(self, network: Network, codec: Codec, *, limit: int) -> None:
+    def __init__(self, network: Network, codec: Codec, *, limit: int, tokens: int) -> None:
         """Make ready; ``run`` computes."""
         self.network = network
         self.codec = codec
         self.limit = limit
+        self.tokens = tokens
         self.look = look_on(network.device)
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Continuation | None]]:
@@ -203,13 +205,27 @@ class Generator:
         free = self.limit - len(active)
         if waiting and (not active or free * 4 >= self.limit):
             new = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+            new.sort(key=lambda row: -len(row.known))
             active.extend(new)
-            fresh, first = self._read(new, header)
+            slots, first = self._admit(new, slots, header)
+            chosen += [[token] for token in first]
+        return slots, chosen
+
+    def _admit(
+        self, new: Sequence[Row], slots: Slots | None, header: Header | None
+    ) -> tuple[Slots, list[int]]:
+        """Read ``new`` rows, longest first, as many at a time as is fit; the tokens that follow."""
+        total = len(new) + (slots.rows if slots else 0)
+        chosen: list[int] = []
+        widths = {row.number: len(row.known) for row in new}
+        for part in batches(new, width=lambda r: widths[r.number], rows=None, tokens=self.tokens):
+            fresh, first = self._read(part, header)
+            chosen += first
             if slots is None:
                 slots = fresh
             else:
-                slots.append(fresh)
-            chosen += [[token] for token in first]
+                slots.append(fresh, room=total)
+        assert slots is not None
         return slots, chosen
 
     def _step(self, active: Sequence[Row], slots: Slots) -> list[list[int]]:

@@ -171,15 +171,18 @@ class Slots:
         self.starts = self.starts - unused
         self.length -= unused
 
-    def append(self, other: Slots) -> None:
-        """Add the rows of ``other``, which go on from the same header, so that all end together."""
+    def append(self, other: Slots, *, room: int = 0) -> None:
+        """Add the rows of ``other``, which go on from the same header, so that all end together.
+
+        Buffers that are too small get place for ``room`` rows.
+        """
         end = max(self.length, other.length)
         shift = end - self.length
         count, total = self.rows, self.rows + other.rows
         for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
             for layer, (one, two) in enumerate(zip(mine, theirs, strict=True)):
                 if shift or total > one.shape[0] or end > one.shape[2]:
-                    mine[layer] = self._moved(one, total, end)
+                    mine[layer] = self._moved(one, max(total, room), end)
                 place = mine[layer][count:total]
                 own = two[: other.rows, :, self.base : other.length]
                 # what is masked must not be NaN, which garbage may be
