@@ -98,7 +98,7 @@ def _wrapped(model: Any, method: Method, kind: RequestKind, steps: int) -> Any:
         if whole:
             raise ValueError("it has no one stack of layers that a prefix could stand before")
         if "past_key_values" not in inspect.signature(type(model.base_model).forward).parameters:
-            raise ValueError("its layers take no keys and values of a prefix")
+            raise ValueError("by the installed transformers its layers take no past_key_values")
         config = peft.PrefixTuningConfig(num_virtual_tokens=VIRTUAL_TOKENS, task_type=task)
         return peft.get_peft_model(model, config)
     targets = _targets(model)
