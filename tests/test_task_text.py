@@ -117,3 +117,12 @@ def test_published_likelihoods_of_real_checkpoints(
     if not max_chars:
         bits_value = value(bits, [one["bits_per_byte"] for one in stats])
         assert bits_value == pytest.approx(0.8868, abs=5e-5)
+
+
+@pytest.mark.parametrize(("unit", "count"), [("word", 3), ("byte", 13)])
+def test_perplexity_is_per_word_or_byte_where_asked(tmp_path: Path, unit: str, count: int) -> None:
+    (tmp_path / "text").write_text("one two\nthree\n")
+    task = task_of(tmp_path / "text", perplexity=unit)
+    (sample,) = task.samples()
+    stats = task.grade(sample, [Response(logprob=-6.0, tokens=5)])
+    assert stats[f"{unit}_perplexity"] == (6.0, count)

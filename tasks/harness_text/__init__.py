@@ -18,6 +18,7 @@ OPTIONS = (
     Option(name="split", help="documents end at: endoftext lines (default), paragraphs or lines"),
     Option(name="max_chars", help="score only the first N characters of each document"),
 )
+SCORED = (*OPTIONS, Option(name="perplexity", help="per token (default), word or byte"))
 
 
 SETS = (
@@ -37,7 +38,7 @@ def _build(name: str) -> Callable[[TaskSettings], Task]:
     def build_text(settings: TaskSettings) -> Task:
         from harness_text.task import build
 
-        return build(name, settings, OPTIONS)
+        return build(name, settings, SCORED)
 
     return build_text
 
@@ -58,7 +59,7 @@ def harness_tasks() -> Iterator[TaskSpec]:
             needs=(frozenset({"loglikelihood"}),),
             category="language modelling",
             argument="FILE",
-            options=OPTIONS,
+            options=SCORED,
             description=description,
             hub=HUB.get(name, ()),
         )

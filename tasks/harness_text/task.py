@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
     from harness.types import Option, TaskSettings
 
+UNITS = ("token", "word", "byte")
+
 SEPARATOR = "<|endoftext|>"
 
 SPLITS: Mapping[str, tuple[Callable[[str], bool], Callable[[str], bool]]] = {
@@ -27,15 +29,16 @@ SPLITS: Mapping[str, tuple[Callable[[str], bool], Callable[[str], bool]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TextTask:
-    """Documents, scored per UTF-8 byte and per token."""
+    """Documents, scored per UTF-8 byte, and per ``unit`` of the perplexity."""
 
     items: Sequence[Sample]
     bits_per_byte: Scorer
     perplexity: Scorer
+    unit: str = "token"
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        """Bits per byte, comparable between tokenizers, and perplexity per token, which is not."""
+        """Bits per byte, and perplexity; that per token is not comparable between tokenizers."""
         return (self.bits_per_byte.metric, self.perplexity.metric)
 
     def samples(self) -> Iterator[Sample]:
@@ -43,16 +46,23 @@ class TextTask:
         return iter(self.items)
 
     def grade(self, sample: Sample, responses: Sequence[Response]) -> Mapping[str, Stats]:
-        """Bits and bytes, nats and tokens; perplexity is left out where tokens are not known."""
+        """Bits and bytes, nats and units; perplexity is left out where tokens are not known."""
         response = responses[0]
         logprob = response.logprob or 0.0
         stats = {
             self.bits_per_byte.metric.name: self.bits_per_byte.stats(logprob, sample.reference)
         }
-        if response.tokens:
-            name = self.perplexity.metric.name
-            stats[name] = self.perplexity.stats(logprob, response.tokens)
+        count = response.tokens if self.unit == "token" else self._size(sample)
+        if count:
+            stats[self.perplexity.metric.name] = self.perplexity.stats(logprob, count)
         return stats
+
+    def _size(self, sample: Sample) -> int:
+        """How many bytes or words the document has."""
+        (asked,) = sample.requests
+        if self.unit == "byte" or not isinstance(asked, Loglikelihood):
+            return int(sample.reference)
+        return len(asked.continuation.split())
 
     def oracle(self, sample: Sample) -> tuple[Response, ...]:
         """A model that is certain of every byte."""
@@ -80,10 +90,12 @@ def build(name: str, settings: TaskSettings, options: Sequence[Option]) -> TextT
 
     check_options(name, settings, options)
     texts = documents(name, settings)
+    unit = choice_option(name, settings, "perplexity", UNITS, default="token")
     return TextTask(
         items=tuple(_sample(number, text) for number, text in enumerate(texts, start=1)),
         bits_per_byte=metrics.bits_per_byte(),
-        perplexity=metrics.perplexity(),
+        perplexity=metrics.perplexity(unit),  # type: ignore[arg-type]
+        unit=unit,
     )
 
 
