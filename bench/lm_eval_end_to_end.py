@@ -31,7 +31,9 @@ from works import WORKS, sentence, write_checkpoint
 from harness.types import Generate, Loglikelihood
 
 METRICS = {"translation": "bleu", "question": "exact_match"}
-TASKS = (*METRICS, "choices", "perplexity")
+COMPARED = {**METRICS, "choices": "acc", "perplexity": "bits_per_byte"}
+"""By task, the score that both print."""
+TASKS = tuple(COMPARED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,8 +205,10 @@ def our_scores(folder: Path, sizes: list[str]) -> dict[tuple[str, str], float]:
         if not isinstance(record, dict) or "scores" not in record:
             continue
         size = record["model"]["name"].rsplit("/", 1)[-1]
+        metric = COMPARED[next(task for task in TASKS if f"{task}." in record["task"])]
         for score in record["scores"]:
-            found[size, score["metric"]["name"]] = float(score["value"])
+            if score["metric"]["name"] == metric:  # choices have bits per byte too
+                found[size, metric] = float(score["value"])
     return {key: value for key, value in found.items() if key[0] in sizes}
 
 

@@ -8,6 +8,7 @@ matrices and few rows the call itself costs more than that saves.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,14 @@ up."""
 WORTH = 2_500_000
 """Multiplications (rows times numbers of the matrix) from which the new layout is faster."""
 LAID_OUT = (torch.float32, torch.bfloat16)
+KERNELS = 16
+"""How many kernels oneDNN, and PyTorch's layer above it, keep: each is for one shape, and a step of
+a generation takes about five."""
+
+for _cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    # The batches of an evaluation have hundreds of shapes that seldom return, and a thousand
+    # kernels, which is what both keep otherwise, take half a gigabyte. Read at the first product.
+    os.environ.setdefault(_cache, str(KERNELS))
 
 
 @dataclass(frozen=True, kw_only=True)
