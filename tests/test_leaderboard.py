@@ -396,9 +396,9 @@ def test_the_commands_of_the_page_work(root: Path, tmp_path: Path) -> None:
 
 
 def test_missing_cut_and_unreadable_answers_stand_beside_the_score(tmp_path: Path) -> None:
-    counts = Counts(samples=40, errors=3, truncated=2, empty=1, unparseable=4)
+    counts = Counts(samples=200, errors=3, truncated=2, empty=1, unparseable=4)
     found = board(tmp_path, toys.ToyCell(stats={toys.ACC: right(0.5)}, fields={"counts": counts}))
-    words = "of 40 samples 3 without an answer, 2 truncated, 1 empty, 4 unparseable"
+    words = "of 200 samples 3 without an answer, 2 truncated, 1 empty, 4 unparseable"
     for text in (board_markdown(found), board_html(found), board_latex(found)):
         assert words in text
     row = next(csv.DictReader(io.StringIO(board_csv(found))))

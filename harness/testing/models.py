@@ -217,8 +217,10 @@ def check_same_answers_one_by_one(subject: ModelSubject) -> None:
 
 def check_drawn_answers_depend_on_their_request_alone(subject: ModelSubject) -> None:
     """With a temperature above 0: other answers for other attempts and seeds, the same again for
-    the same request, in any order and alone. A model without ``check_drawing`` is not asked."""
-    if not isinstance(subject.model, Drawing):
+    the same request, in any order and alone. A model without ``check_drawing``, or that writes no
+    texts, is not asked."""
+    writes = "generate" in subject.planned.spec.spec.kinds
+    if not (writes and isinstance(subject.model, Drawing)):
         return
     first = subject.ask(DRAWN)
     for request, answer in zip(DRAWN, first, strict=True):
