@@ -45,7 +45,8 @@ def find_run(text: str | None) -> Path:
         if (candidate / "manifest.json").is_file():
             return candidate
     hint = suggestion(text, [path.parent.name for path in known])
-    raise UsageError(f"'{text}' is not a run: it holds no manifest.json. {hint}".rstrip())
+    found = "it holds no manifest.json" if Path(text).exists() else "it is not there"
+    raise UsageError(f"'{text}' is not a run: {found}. {hint}".rstrip())
 
 
 def completeness(status: str, label: object, *, as_json: bool = False) -> int:
