@@ -93,7 +93,7 @@ def _tag(fields: Sequence[str], width: int, column: int | None, where: str) -> s
     if not TAG.fullmatch(tag):
         raise DataError(
             f"{where}: {shown(tag)} is no tag such as O, B-PER or I-LOC.\n"
-            "Say which column holds the tags with column=N (from 1)."
+            "Tags stand in the last column, or where a task's option column=N (from 1) says."
         )
     return tag
 

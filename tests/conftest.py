@@ -15,7 +15,14 @@ from hypothesis import settings
 
 # Timings decide no test, and a failure found in CI must be found again.
 settings.register_profile("harness", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("thorough", settings.get_profile("harness"), max_examples=1000)
 settings.load_profile("harness")
+
+
+def examples(usual: int) -> int:
+    """``usual`` many under the usual profile, in proportion more under a more thorough one."""
+    return usual * settings.default.max_examples // 100
+
 
 ROOT = Path(__file__).resolve().parent.parent
 

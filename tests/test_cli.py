@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -61,6 +63,13 @@ def test_show_prints_the_same_tables_without_running(program: Program) -> None:
     shown = program("show")
     assert shown.stdout == ran.stdout
     assert program("show", shown.stdout.split()[1]).stdout == ran.stdout
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("harness, version ")
 
 
 def test_show_of_nothing_says_what_to_do(program: Program) -> None:

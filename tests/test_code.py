@@ -422,6 +422,13 @@ def test_nothing_is_built_without_permission(tmp_path: Path) -> None:
             build(TaskSettings(argument=problems(tmp_path), options=options), OPTIONS)
 
 
+def test_what_is_only_shown_needs_no_permission(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["tasks", f"humaneval:{problems(tmp_path)}", "--sample", "1"]) == 0
+    assert PROBLEM["entry_point"] in capsys.readouterr().out
+
+
 def test_the_task_keeps_the_contract(tmp_path: Path) -> None:
     plugin = PluginInfo(name="code", target="", distribution="harness", version="0")
     (spec,) = harness_tasks()

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -165,7 +166,7 @@ CONTENT = (
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(content=CONTENT)
 def test_reader_raises_nothing_but_ours(name: str, content: bytes) -> None:
     with TemporaryDirectory() as folder:
@@ -207,7 +208,7 @@ def build_all(path: Path) -> None:
             assert list(task.samples())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(content=TASK_CONTENT | CONTENT, name=NAMES)
 def test_every_task_raises_nothing_but_ours(content: bytes, name: str) -> None:
     with TemporaryDirectory() as folder:
@@ -216,7 +217,7 @@ def test_every_task_raises_nothing_but_ours(content: bytes, name: str) -> None:
         build_all(path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(data=st.data(), suffix=st.sampled_from(["parquet", "arrow"]))
 def test_every_task_survives_damaged_columns(data: st.DataObject, suffix: str) -> None:
     """Whole Parquet and Arrow files of nearly right rows, and such with bytes changed or gone."""

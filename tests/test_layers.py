@@ -31,6 +31,7 @@ LAYERS = [
     {"plots"},
     {"testing"},
     {"cli"},
+    {"__main__"},
 ]
 HEAVY = ("torch", "transformers", "numpy", "scipy", "sacrebleu", "rouge_score", "tqdm", "tabulate")
 CPU_SECONDS = 0.25

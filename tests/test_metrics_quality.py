@@ -43,8 +43,10 @@ def test_chinese_varies_by_characters() -> None:
 
 def test_distinct_over_all_answers_counts_each_ngram_once() -> None:
     # Li et al. 2016: 4 unigrams a b b c, 3 distinct.
-    assert corpus_distinct(["a b", "b c"], 1) == 75.0
-    assert corpus_distinct([], 1) == 0.0
+    answers = ["a b", "b c"]
+    scorer = corpus_distinct(answers, 1)
+    assert value(scorer.metric, [scorer.stats(one) for one in answers]) == 75.0
+    assert scorer.stats("") == (0.0, 0.0)
 
 
 @given(st.text(max_size=60))

@@ -199,6 +199,40 @@ def test_unequal_line_counts_name_both(score: Score, tmp_path: Path) -> None:
     assert "two' has 2 lines" in told.err and "three' has 3" in told.err
 
 
+def test_an_empty_last_line_needs_its_newline_as_for_sacrebleu(
+    score: Score, tmp_path: Path
+) -> None:
+    out, ended = write(tmp_path, "out", "a\nb"), write(tmp_path, "ended", "a\n\n")
+    full, short = write(tmp_path, "full", "a\nb\n"), write(tmp_path, "short", "a\n")
+    assert score("bleu", "--hyp", out, "--ref", full, ended).code == 0
+    told = score("bleu", "--hyp", out, "--ref", full, short)
+    assert told.code == 4
+    assert "an empty last line counts only where a newline ends it" in told.err
+
+
+def test_variety_over_all_answers_is_a_metric_of_its_own(score: Score, tmp_path: Path) -> None:
+    path = write(tmp_path, "out", "a b\nb c\n\n")  # unigrams a b b c, 3 of 4 distinct
+    document = score.json("corpus_distinct:n=1", "--hyp", path)
+    assert (document["metric"], document["value"]) == ("corpus_distinct_1", 75.0)
+    assert score.json("distinct:n=1", "--hyp", path)["value"] == 100.0
+
+
+def test_model_solutions_of_gsm8k_agree_with_the_authors(
+    score: Score, shared: Path, tmp_path: Path
+) -> None:
+    folder = shared / "data" / "gsm8k"
+    path = folder / "model_solutions.1-200.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    expected = json.loads((folder / "model_solutions.expected.json").read_text())
+    for model, correct in expected["correct"].items():
+        solutions = {str(i): row[model]["solution"] for i, row in enumerate(rows, start=1)}
+        out = write(tmp_path, f"{model}.json", json.dumps(solutions))
+        document = score.json(
+            "exact_match_flexible", "--task", "gsm8k", "--hyp", out, "--ref", path
+        )
+        assert document["value"] * expected["total"] / 100 == pytest.approx(correct)
+
+
 def test_a_line_without_any_reference_is_named(score: Score, tmp_path: Path) -> None:
     told = score(
         "chrf",
@@ -213,6 +247,8 @@ def test_a_line_without_any_reference_is_named(score: Score, tmp_path: Path) -> 
     [
         (("blue", "--hyp", "x", "--ref", "x"), "Did you mean 'bleu'?"),
         (("bleu:tokenise=zh", "--hyp", "x", "--ref", "x"), "Did you mean 'tokenize'?"),
+        (("bleu:nrefs=5", "--hyp", "x", "--ref", "x"), "has no option 'nrefs=5'"),
+        (("acc:choices=0", "--hyp", "x", "--ref", "x"), "two choices or more, not 0"),
         (("bleu", "--hyp", "x"), "Give the references: --ref FILE"),
         (("f1", "--hyp", "x.json", "--ref", "a", "b"), "Name one file"),
         (

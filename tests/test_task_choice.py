@@ -68,6 +68,22 @@ def test_unconditional_probability_is_asked_for_apart(tmp_path: Path) -> None:
     assert stats["acc_unconditional"] == (0.0, 1.0)
 
 
+def test_accuracy_per_token_divides_by_the_tokens_that_the_model_tells(tmp_path: Path) -> None:
+    """-6 beats -10 raw; per token, -10 over 5 beats -6 over 1. Nobody guesses unknown tokens."""
+    path = written(tmp_path, QUERY)
+    task = task_of("piqa", path, per_token="yes", unconditional="yes")
+    (sample,) = task.samples()
+    given = [Response(logprob=-6.0, tokens=1), Response(logprob=-10.0, tokens=5)]
+    neutral = [Response(logprob=-9.0, tokens=1), Response(logprob=-15.0, tokens=5)]
+    stats = task.grade(sample, [*given, *neutral])
+    assert stats["acc"] == (100.0, 1.0)
+    assert stats["acc_per_token"] == (0.0, 1.0)
+    assert "acc_per_token" in [metric.name for metric in task.metrics]
+    untold = [Response(logprob=one.logprob) for one in (*given, *neutral)]
+    assert "acc_per_token" not in task.grade(sample, untold)
+    assert "acc_per_token" not in [metric.name for metric in task_of("piqa", path).metrics]
+
+
 def test_winogrande_scores_one_ending_after_each_reading(tmp_path: Path) -> None:
     row = {"context_options": ["Ann", "Bob"], "continuation": "won.", "gold": 1}
     task = task_of("winogrande", written(tmp_path, row))

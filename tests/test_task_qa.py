@@ -418,7 +418,7 @@ def test_solution_without_number_is_unparseable(tmp_path: Path) -> None:
 
 
 def test_solution_without_mark_in_the_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="line 1: 'answer' has no '#### NUMBER'"):
+    with pytest.raises(DataError, match="line 1: 'answer' has no '#### NUMBER' or 'A: N"):
         task_of(lines(tmp_path, {"question": "1+1?", "answer": "2"}), "gsm8k")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -26,13 +26,19 @@ class Named:
 
     @property
     def options(self) -> Mapping[str, str]:
-        """The arguments still open, and the type of each in words."""
+        """The arguments still open, and the type of each in words; references are counted."""
         parameters = inspect.signature(self.factory).parameters.values()
         return {
             parameter.name: str(parameter.annotation)
             for parameter in parameters
-            if parameter.name not in (*self.settled, "name")
+            if parameter.name not in (*self.settled, "name", "nrefs")
         }
+
+    def given(self, references: int | None) -> Named:
+        """For samples that all have so many references; ``None``: not all the same number."""
+        if "nrefs" not in inspect.signature(self.factory).parameters:
+            return self
+        return replace(self, settled={**self.settled, "nrefs": references})
 
 
 def _rouge(kind: str) -> Named:
@@ -64,10 +70,15 @@ def named_scorer(spec: str) -> Scorer:
     Options are the arguments of the factory of that name, with yes and no for booleans. Raises
     :class:`UsageError` for an unknown name, option or value.
     """
-    name, _, given = spec.partition(":")
+    name = spec.partition(":")[0]
     if name not in TEXT_SCORERS:
         raise UsageError(f"Unknown metric '{name}'. {suggestion(name, TEXT_SCORERS)}")
-    named = TEXT_SCORERS[name]
+    return made_scorer(spec, TEXT_SCORERS[name])
+
+
+def made_scorer(spec: str, named: Named) -> Scorer:
+    """``named`` with the options of ``spec``; raises :class:`UsageError`."""
+    name, _, given = spec.partition(":")
     options: dict[str, Any] = {}
     for part in filter(None, given.split(",")):
         key, equals, text = part.partition("=")

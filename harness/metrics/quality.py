@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import UsageError, suggestion
@@ -62,8 +63,8 @@ def _variety(name: str, n: int, tokenizer: str, repeated: bool) -> Variety:
 def distinct(n: int = 2, *, tokenizer: str = "words") -> Variety:
     """Percent of distinct n-grams within an answer, mean over answers; named ``distinct_2``.
 
-    Li et al. 2016 count over all answers at once, which no per-answer statistics can give: that
-    is :func:`corpus_distinct`. ``tokenizer="cjk"`` takes Chinese and Japanese by characters.
+    Li et al. 2016 count over all answers at once: that is :func:`corpus_distinct`.
+    ``tokenizer="cjk"`` takes Chinese and Japanese by characters.
     """
     return _variety("distinct", n, tokenizer, repeated=False)
 
@@ -76,13 +77,43 @@ def repetition(n: int = 4, *, tokenizer: str = "words") -> Variety:
     return _variety("repetition", n, tokenizer, repeated=True)
 
 
-def corpus_distinct(answers: Iterable[str], n: int = 2, *, tokenizer: str = "words") -> float:
-    """Percent of distinct n-grams over all ``answers`` (Li et al. 2016); 0 where there is none.
+@dataclass(frozen=True, kw_only=True)
+class CorpusVariety:
+    """Statistics: an answer's share of the distinct n-grams in percent, and its n-grams.
 
-    It falls as answers are added, so only equal numbers of answers can be compared.
+    An n-gram that occurs k times in all answers counts 1/k each time, so the shares add up to the
+    number of distinct ones, whatever the order.
     """
-    grams = [gram for answer in answers for gram in _ngrams(_tokens(answer, tokenizer), n)]
-    return 100.0 * len(set(grams)) / len(grams) if grams else 0.0
+
+    metric: Metric
+    n: int
+    tokenizer: str
+    counts: Mapping[tuple[str, ...], int]
+
+    def stats(self, prediction: str, reference: Any = None, /) -> Stats:
+        """``(100 · shares, n-grams)``; an n-gram of no counted answer is distinct."""
+        grams = _ngrams(_tokens(prediction, self.tokenizer), self.n)
+        return 100.0 * sum(1 / self.counts.get(gram, 1) for gram in grams), float(len(grams))
+
+
+def corpus_distinct(
+    answers: Iterable[str], n: int = 2, *, tokenizer: str = "words"
+) -> CorpusVariety:
+    """Percent of distinct n-grams over all ``answers`` (Li et al. 2016): ``corpus_distinct_2``.
+
+    It falls as answers are added, so only equal numbers of answers can be compared. For that
+    reason answers drawn again are no new answers: intervals resample the shares of these ones.
+    Raises :class:`UsageError`.
+    """
+    like = _variety("corpus_distinct", n, tokenizer, repeated=False)
+    grams = (gram for one in answers for gram in _ngrams(_tokens(one, tokenizer), n))
+    settled = signature(n=n, tok=tokenizer, average="corpus")
+    return CorpusVariety(
+        metric=replace(like.metric, formula="ratio", signature=settled),
+        n=n,
+        tokenizer=tokenizer,
+        counts=Counter(grams),
+    )
 
 
 def length(unit: str = "word", *, name: str = "length") -> Mean:

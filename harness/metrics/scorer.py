@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, runtime_checkable
 
+from harness.errors import UsageError
 from harness.types import Metric, Stats
 
 
@@ -114,8 +115,11 @@ def mean(
 def accuracy(name: str = "acc", *, choices: int | None = None) -> Mean:
     """Percent of predictions equal to the reference, or to one of a list of references.
 
-    ``choices`` is the number of equally likely answers, which gives the chance level.
+    ``choices`` is the number of equally likely answers, which gives the chance level. Raises
+    :class:`UsageError` for fewer than two.
     """
+    if choices is not None and choices < 2:
+        raise UsageError(f"A guess needs two choices or more, not {choices}.\nCorrect choices=.")
     return mean(
         name,
         lambda prediction, reference: 100.0 * (prediction in as_list(reference)),

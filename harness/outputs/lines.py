@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from harness.metrics import Scorer
 
 LABEL_METRICS = ("label_f1", "matthews")
-REFERENCE_FREE = ("distinct", "length", "repetition")
+CORPUS_DISTINCT = "corpus_distinct"
+REFERENCE_FREE = (CORPUS_DISTINCT, "distinct", "length", "repetition")
 """Metrics of the outputs alone."""
 
 MARK = re.compile(r"\s*</?t>\s*")
@@ -35,7 +36,7 @@ def score_lines(spec: str, outputs: str, references: Sequence[str], *, seed: int
     """
     labelled = spec.partition(":")[0] in LABEL_METRICS
     if not labelled:
-        _text_scorer(spec, ())  # a wrong name is said before a wrong file
+        _text_scorer(spec, (), ())  # a wrong name is said before a wrong file
     texts = read_lines(outputs, blank=True)
     columns = [read_lines(path) for path in references]
     for path, lines in zip(references, columns, strict=True):
@@ -44,7 +45,8 @@ def score_lines(spec: str, outputs: str, references: Sequence[str], *, seed: int
             raise DataError(
                 f"'{outputs}' has {len(texts)} lines, '{path}' has {len(lines)}: "
                 f"{place(longer, at + 1)} has no other side.\n"
-                "Give files of one line per output, aligned line by line."
+                "Give files of one line per output, aligned line by line; an empty last line "
+                "counts only where a newline ends it."
             )
     clean = _sentences if spec.startswith("rouge") else str
     pairs: dict[str, Pair] = {}
@@ -60,7 +62,7 @@ def score_lines(spec: str, outputs: str, references: Sequence[str], *, seed: int
         pairs = {key: _labelled(pair) for key, pair in pairs.items()}
         scorer = _label_scorer(spec, [(pair.output, pair.reference) for pair in pairs.values()])
     else:
-        scorer = _text_scorer(spec, {len(pair.reference) for pair in pairs.values()})
+        scorer = _text_scorer(spec, {len(pair.reference) for pair in pairs.values()}, texts)
     return scored_pairs(PairTask(scorer=scorer, pairs=pairs), "lines", outputs, seed)
 
 
@@ -91,18 +93,20 @@ def _label_scorer(spec: str, pairs: Sequence[tuple[str, str]]) -> Scorer:
     )
 
 
-def _text_scorer(spec: str, counts: Collection[int]) -> Scorer:
+def _text_scorer(spec: str, counts: Collection[int], texts: Sequence[str]) -> Scorer:
     """The scorer by its name; how many references every line has belongs in its signature."""
-    from harness.metrics import TEXT_SCORERS, named_scorer
+    from harness.metrics import TEXT_SCORERS, corpus_distinct
+    from harness.metrics.named import Named, made_scorer
 
-    name, _, options = spec.partition(":")
+    name = spec.partition(":")[0]
+    if name == CORPUS_DISTINCT:
+        return made_scorer(spec, Named(factory=corpus_distinct, settled={"answers": texts}))
     if name not in TEXT_SCORERS:
-        known = (*TEXT_SCORERS, *LABEL_METRICS, *ENTITY_METRICS)
+        known = (*TEXT_SCORERS, CORPUS_DISTINCT, *LABEL_METRICS, *ENTITY_METRICS)
         raise UsageError(f"Unknown metric '{name}'. {suggestion(name, known)}")
-    parts = [options] if options else []
-    if "nrefs" in TEXT_SCORERS[name].options and "nrefs=" not in options and len(counts) == 1:
-        parts.append(f"nrefs={next(iter(counts))}")
-    return named_scorer(f"{name}:{','.join(parts)}")
+    return made_scorer(
+        spec, TEXT_SCORERS[name].given(next(iter(counts)) if len(counts) == 1 else None)
+    )
 
 
 def _sentences(text: str) -> str:

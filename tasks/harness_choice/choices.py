@@ -39,6 +39,10 @@ UNCONDITIONAL = Option(
     name="unconditional",
     help="yes: accuracy by unconditional probability, too, for twice the requests",
 )
+PER_TOKEN = Option(
+    name="per_token",
+    help="yes: accuracy by probability per token, too; it depends on the tokenizer",
+)
 NEUTRAL = "Answer:"
 """What stands before an option when its probability without the question is asked (OLMES)."""
 
@@ -67,6 +71,8 @@ class ChoiceTask:
 
     With ``unconditional`` as many requests follow, for the same continuations after ``Answer:``.
 
+    ``per_token``, where it is asked for, is left out for samples whose tokens are not known.
+
     ``loss`` is that of the first right continuation, in bits per byte; like the probability of the
     right choice it moves smoothly with size where accuracy still stands at chance.
     """
@@ -75,11 +81,13 @@ class ChoiceTask:
     scorers: Sequence[Scorer]
     loss: Scorer
     unconditional: bool = False
+    per_token: Scorer | None = None
 
     @property
     def metrics(self) -> Sequence[Metric]:
         """Accuracy first."""
-        return tuple(one.metric for one in (*self.scorers, self.loss))
+        more = () if self.per_token is None else (self.per_token,)
+        return tuple(one.metric for one in (*self.scorers, *more, self.loss))
 
     def samples(self) -> Iterator[Sample]:
         """The items in the file's order."""
@@ -93,10 +101,17 @@ class ChoiceTask:
         number = self._number(sample)
         neutral = logprobs[number:] if self.unconditional else [None] * number
         options = [
-            metrics.Choice(logprob=logprobs[i], text=texts[i], unconditional=neutral[i])
+            metrics.Choice(
+                logprob=logprobs[i],
+                text=texts[i],
+                tokens=responses[i].tokens,
+                unconditional=neutral[i],
+            )
             for i in range(number)
         ]
         stats = {one.metric.name: one.stats(options, right) for one in self.scorers}
+        if self.per_token is not None and all(one.tokens for one in options):
+            stats[self.per_token.metric.name] = self.per_token.stats(options, right)
         first = right[0]
         size = len(texts[first].encode())
         stats[self.loss.metric.name] = self.loss.stats(options[first].logprob, size)
@@ -105,7 +120,9 @@ class ChoiceTask:
     def oracle(self, sample: Sample) -> tuple[Response, ...]:
         """A model that is certain of the right options, and of none without the question."""
         number = self._number(sample)
-        right = [Response(logprob=-1000.0 * (i not in sample.reference)) for i in range(number)]
+        right = [
+            Response(logprob=-1000.0 * (i not in sample.reference), tokens=1) for i in range(number)
+        ]
         return (*right, *[Response(logprob=-500.0)] * (len(sample.requests) - number))
 
     def _number(self, sample: Sample) -> int:
@@ -151,7 +168,7 @@ class ChoiceSet:
     def options(self) -> tuple[Option, ...]:
         """The file, that of worked examples where there may be any, and more accuracies."""
         files = ONE_FILE if self.max_shots else ONE_FILE[:1]
-        return (*files, *([SUBSET] if self.subsets else []), UNCONDITIONAL)
+        return (*files, *([SUBSET] if self.subsets else []), UNCONDITIONAL, PER_TOKEN)
 
     def spec(self) -> TaskSpec:
         """The task as a plugin declares it; nothing is read before it is built."""
@@ -184,13 +201,17 @@ class ChoiceSet:
         shots = self._shots(settings, path, {choice.topic for choice in choices})
         counts = {len(choice.options) for choice in choices}
         number = counts.pop() if len(counts) == 1 else None
-        twice = choice_option(self.name, settings, "unconditional", ("no", "yes"), "no") == "yes"
+        twice, by_token = (
+            choice_option(self.name, settings, one.name, ("no", "yes"), "no") == "yes"
+            for one in (UNCONDITIONAL, PER_TOKEN)
+        )
         more = (metrics.choice_accuracy("unconditional", choices=number),) if twice else ()
         return ChoiceTask(
             items=tuple(_sample(one, shots[one.topic], twice=twice) for one in choices),
             scorers=(*self.scorers(choices, number), *more),
             loss=metrics.bits_per_byte(),
             unconditional=twice,
+            per_token=metrics.choice_accuracy("token", choices=number) if by_token else None,
         )
 
     def _shots(
@@ -215,6 +236,7 @@ class ChoiceSet:
         for flag, given in (
             ("worked examples (--shots)", settings.shots),
             ("unconditional=yes", settings.options.get("unconditional") == "yes"),
+            ("per_token=yes", settings.options.get("per_token") == "yes"),
         ):
             if given:
                 raise UsageError(

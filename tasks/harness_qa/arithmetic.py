@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.metrics.scorer import Scorer
 
 MARK = re.compile(r"####\s*(-?[$0-9.,]*[0-9])")
+ENDING = re.compile(r"^A:\s*(-?[$0-9.,]*[0-9])\.?\s*\Z", re.ASCII | re.MULTILINE)
 NUMBER = re.compile(r"-?[$0-9.,]*[0-9]", re.ASCII)
 
 
@@ -28,6 +29,15 @@ def strict_number(text: str) -> Decimal | None:
     """The number after the first ``####``."""
     found = MARK.search(text)
     return _number(found[1]) if found else None
+
+
+def stated_number(text: str) -> Decimal | None:
+    """The number that a solution ends with: after ``####``, or after ``A:`` on its last line.
+
+    The latter is how the authors' file of model solutions writes it.
+    """
+    found = ENDING.search(text)
+    return strict_number(text) if found is None else _number(found[1])
 
 
 def last_number(text: str) -> Decimal | None:
@@ -45,12 +55,13 @@ def _number(text: str) -> Decimal | None:
 
 def _items(path: str) -> Iterator[Item]:
     for number, row in enumerate(read_json_lines(path), start=1):
-        solution = row.filled("answer")
-        answer = strict_number(solution)
+        key = "answer" if row.has("answer") else "ground_truth"
+        solution = row.filled(key if row.has(key) else "answer")
+        answer = stated_number(solution)
         if answer is None:
             raise DataError(
-                f"{row.place}: 'answer' has no '#### NUMBER' at its end.\n"
-                "Name a file with worked solutions, as GSM8K's train and test files."
+                f"{row.place}: '{key}' has no '#### NUMBER' or 'A: NUMBER' at its end.\n"
+                "Name a file with worked solutions, as GSM8K's own files."
             )
         yield Item(
             id=str(number),
