@@ -1,7 +1,7 @@
 """Trackers: where curves, scores and tables of trainings and runs are sent, by plugins.
 
 ``--track tensorboard:DIR`` opens the tracker of that name. A tracker never decides how a run
-ends: what it raises after it was opened is reported once, and that tracker is left alone.
+ends: what it raises is reported once, and that tracker is left alone.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class TrackerSpec:
     """A tracker as a plugin declares it.
 
     ``open`` takes what follows the colon, which ``argument`` names. It raises UsageError where
-    the tracker's own library is missing or the argument cannot be; a run is then not begun.
+    the tracker's own library is missing or the argument cannot be; a run then goes on without.
     """
 
     name: str

@@ -167,6 +167,19 @@ def test_a_tracker_that_cannot_be_is_refused_before_the_run(
     assert not (program.folder / "results").exists()
 
 
+@pytest.mark.parametrize("why", ["folder", "library"])
+def test_a_tracker_that_cannot_be_opened_is_done_without(program: Program, why: str) -> None:
+    (program.folder / "file").write_text("not a folder")
+    if why == "library":  # found before the installed one, and broken as a missing one is
+        (program.folder / "site" / "tensorboardX.py").write_text("raise ImportError('none here')")
+    track = ("--track", "tensorboard:file/in")
+    done = program("run", "-m", "adder-40", "-t", "sums", "--limit", "2", "-o", "out", *track)
+    said = "pip install 'harness[track]'" if why == "library" else "Not a directory"
+    assert done.returncode == 0 and (program.folder / "out").is_dir()
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("warning:")]
+    assert line.startswith("warning: nothing is tracked by tensorboard:file/in: ") and said in line
+
+
 def test_no_tracker_is_imported_unless_asked_for() -> None:
     import subprocess
     import sys

@@ -15,7 +15,7 @@ import click
 from harness import hookimpl
 from harness.errors import UsageError
 from harness.plugins import Registry, new_manager
-from harness.tracking import Tracker
+from harness.tracking import Tracker, TrackerSpec
 from harness.training import TrainedModel, TrainingPoint
 from harness.types import CellRecord, RunRecord
 
@@ -73,7 +73,8 @@ class Trackers:
 def tracking(registry: Registry, texts: Sequence[str]) -> Iterator[tuple[Registry, Trackers]]:
     """Open the trackers that ``texts`` name; the registry has them among its observers.
 
-    Raises UsageError for an unknown name, a missing library or a bad argument.
+    One that cannot be opened is said and done without. Raises UsageError for an unknown name and
+    for one that says not where to.
     """
     opened: list[tuple[str, Tracker]] = []
     for text in texts:
@@ -81,8 +82,7 @@ def tracking(registry: Registry, texts: Sequence[str]) -> Iterator[tuple[Registr
         spec = registry.tracker(name).spec
         if not colon or not argument:
             raise UsageError(f"--track {text}: say where to: --track {name}:{spec.argument}")
-        with redirect_stdout(sys.stderr):
-            opened.append((text, spec.open(argument)))
+        opened += [(text, tracker) for tracker in _open(text, spec, argument)]
     trackers = Trackers(opened)
     manager = new_manager()
     manager.register(trackers)
@@ -95,6 +95,17 @@ def tracking(registry: Registry, texts: Sequence[str]) -> Iterator[tuple[Registr
 def with_trackers(registry: Registry, texts: Sequence[str]) -> tuple[Registry, Trackers]:
     """The same until the command that is being carried out ends."""
     return click.get_current_context().with_resource(tracking(registry, texts))
+
+
+def _open(text: str, spec: TrackerSpec, argument: str) -> list[Tracker]:
+    """The tracker, or nothing where it fails: hours of work must not hang on a missing library."""
+    try:
+        with redirect_stdout(sys.stderr):
+            return [spec.open(argument)]
+    except Exception as error:  # whatever a tracker's library raises
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        click.echo(f"warning: nothing is tracked by {text}: {reason}", err=True)
+        return []
 
 
 def _observed(registry: Registry, manager: Any) -> Registry:

@@ -100,8 +100,8 @@ class PretrainingJob:
         """Train what is missing, the smallest size first; a row for every checkpoint."""
         self._tell = tell
         trainings = self._trainings
+        self._refuse_what_does_not_fit()  # first: a refused plan must not claim the folder
         self._refuse_another_plan()
-        self._refuse_what_does_not_fit()
         for training in trainings:
             # One thread for a small size: it is quicker, and sums in the same order everywhere.
             with threads_for(training.shape.total, self.device.type):

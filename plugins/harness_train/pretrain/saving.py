@@ -29,9 +29,9 @@ def is_complete(folder: Path) -> bool:
 
 def write_file(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a temporary file, then put it at ``path``. Raises SaveError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     with saving(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(temporary)
             _sync(temporary)
