@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,41 +31,52 @@ class TensorBoard:
     def point(self, point: TrainingPoint) -> None:
         """Curves over tokens."""
         for name, value in point.values.items():
-            self._writer(point.model).add_scalar(plain(name), value, point.tokens)
+            self._scalar(point.model, plain(name), value, point.tokens)
 
     def trained(self, row: TrainedModel) -> None:
         """The last scores, at the model's training tokens."""
         for name, value in row.scores.items():
-            self._writer(row.name).add_scalar(f"final/{plain(name)}", value, row.tokens)
-        self._writer(row.name).flush()
+            self._scalar(row.name, f"final/{plain(name)}", value, row.tokens)
 
     def cell(self, record: CellRecord) -> None:
         """Scores, one point a model, over its parameters."""
         size = record.model.parameters.total or 0
         for name, value in scores_of(record).items():
-            self._writer(record.model.family).add_scalar(name, value, size)
-        self._writer(record.model.family).flush()
+            self._scalar(record.model.family, name, value, size)
 
     def run(self, run: RunRecord, figure: bytes | None) -> None:
         """The table as Markdown, and the scaling plot."""
         lines = [" | ".join(SCORES), " | ".join("---" for _ in SCORES)]
         lines += [" | ".join(str(value) for value in row) for row in table_of(run)]
-        self._writer("run").add_text("scores", "\n".join(lines))
+        self._write("run", self._library.summary.text("scores", "\n".join(lines)), 0)
         if figure is not None:
             import numpy as np
             from PIL import Image
 
             pixels = np.asarray(Image.open(io.BytesIO(figure)).convert("RGB"))
-            self._writer("run").add_image("scaling", pixels, dataformats="HWC")
-        self._writer("run").flush()
+            self._write("run", self._library.summary.image("scaling", pixels, dataformats="HWC"), 0)
 
     def close(self) -> None:
         """Close every file."""
         for writer in self._writers.values():
             writer.close()
 
+    def _scalar(self, name: str, tag: str, value: float, step: int) -> None:
+        self._write(name, self._library.summary.scalar(tag, value), step)
+
+    def _write(self, name: str, summary: Any, step: int) -> None:
+        event = self._library.proto.event_pb2.Event(
+            wall_time=time.time(), step=step, summary=summary
+        )
+        writer = self._writer(name)
+        writer.write_event(event)
+        writer.flush()
+
     def _writer(self, name: str) -> Any:
+        """Writes in this thread: the library's own one dies on a full disk, and is waited for."""
         if name not in self._writers:
             folder = self._folder / plain(name).replace("/", "_")
-            self._writers[name] = self._library.SummaryWriter(str(folder))
+            folder.mkdir(parents=True, exist_ok=True)
+            writer = self._library.event_file_writer.EventsWriter(str(folder / "events"))
+            self._writers[name] = writer
         return self._writers[name]
