@@ -153,6 +153,23 @@ def test_class_weights_are_those_of_scikit_learn() -> None:
     assert training.class_weights(Counter(labels), 4)[3] == 1.0
 
 
+def test_weighted_classes_learn_the_same_from_a_batch_and_from_its_halves(bert: Path) -> None:
+    """Gradients add up over the steps of an update, so a batch's half must not count as a whole."""
+    rows = [{"input_ids": [2, 5 + i, 3], "labels": int(i > 5)} for i in range(8)]
+    data = SimpleNamespace(train=SimpleNamespace(rows=rows), labels=("a", "b"))
+    weigh = training._weighted_loss(data)  # type: ignore[arg-type]
+    learnt = []
+    for size in (8, 4):
+        with training.seeded(0):
+            model = starting.load_model(base_of(bert, "classify"), "classify", data.labels, 0)
+        for start in range(0, 8, size):
+            batch = collator(0)(rows[start : start + size])
+            labels = batch.pop("labels")
+            weigh(model.eval()(**batch), labels, 8).backward()
+        learnt.append(model.classifier.weight.grad)
+    torch.testing.assert_close(*learnt)
+
+
 def test_operations_are_six_a_parameter_and_token_where_all_is_trained() -> None:
     assert costs.flops_per_token(1000, 1000, "full") == 6000
     assert costs.flops_per_token(1000, 10, "lora") == 4020

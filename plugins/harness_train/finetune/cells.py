@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.training import FinetuneRequest, Method, Start
     from harness_train.finetune.examples import Example
 
-VERSION = "1"
+VERSION = "2"
 """Moves when the same request would train other weights."""
 
 

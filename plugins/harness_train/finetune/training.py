@@ -288,18 +288,25 @@ def _most_probable(logits: Any, labels: Any) -> Any:
 
 
 def _weighted_loss(data: Data) -> Callable[..., Any]:
-    """Cross-entropy in which each class counts as much as any other, over the batch's labels."""
+    """Cross-entropy in which each class counts as much as any other.
+
+    In training it is the weighted sum over the labels of all batches that make one update, whose
+    number ``Trainer`` hands over: it adds what comes back of each and divides by nothing. Weights
+    are 1 on average over the training texts. In an evaluation it is the batch's weighted mean.
+    """
     import torch
 
     weights = torch.tensor(class_weights(count_labels(data.train), len(data.labels)))
 
     def loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
         logits = outputs["logits"]
-        return torch.nn.functional.cross_entropy(
+        found = torch.nn.functional.cross_entropy(
             logits.reshape(-1, logits.shape[-1]).float(),
             labels.reshape(-1),
             weight=weights.to(logits.device),
             ignore_index=IGNORED,
+            reduction="mean" if num_items_in_batch is None else "sum",
         )
+        return found if num_items_in_batch is None else found / num_items_in_batch
 
     return loss
