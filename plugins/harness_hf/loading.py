@@ -127,12 +127,17 @@ def load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
     keywords = {"add_prefix_space": True} if options.scheme == "hf-tagger" else {}
     try:
         with quiet():
-            return transformers.AutoTokenizer.from_pretrained(
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
                 str(checkpoint.folder),
                 local_files_only=True,
                 trust_remote_code=options.trust_remote_code,
                 **keywords,
             )
+        # It warns once of a text beyond the context, which is cut and counted here, or windowed.
+        warned = getattr(tokenizer, "deprecation_warnings", None)
+        if isinstance(warned, dict):
+            warned["sequence-length-is-longer-than-the-specified-maximum"] = True
+        return tokenizer
     except Exception as error:  # whatever the tokenizer's own code raises
         raise DataError(
             f"hf: {options.source}: the tokenizer cannot be loaded: {_first_line(error)}\n"
