@@ -103,7 +103,8 @@ def positive(table: Table, expression: str, variable: str, *, counted: bool) -> 
             f"needs positive values of {variable}."
         )
     suspect = not counted and factor is None and variable in ("N", "D", "U")
-    if suspect and values.max() < 5e3 and len(values) > 1:
+    # All alike they are no series at all, which is said where it is fitted.
+    if suspect and values.min() < values.max() < 5e3:
         raise DataError(
             f"{table.name}: {column} runs from {values.min():g} to {values.max():g}. Billions?\n"
             f"Then write '{column}*1e9' for it; if it is meant as it stands, '{column}*1'."
