@@ -187,6 +187,7 @@ def test_a_plugins_law_is_fitted_by_its_name(program: Program, points: Path) -> 
         ("N,loss\n1e6,3\n4e6,inf\n9e7,1\n", ["--y", "loss"], 4, "line 3: column 'loss' is infin"),
         ("N,loss\n1e6,3\n", ["--y", "loss"], 4, "One point"),
         ("N,loss\n1e6,3\n1e6,2\n1e6,4\n1e6,5\n1e6,6\n", ["--y", "loss"], 4, "the same N"),
+        ("N,loss\n900,3\n900,2\n900,4\n900,5\n", ["--y", "loss"], 4, "the same N (900)"),
         ("N,loss\n1e6,3\n4e6,3\n1e7,3\n4e7,3\n1e8,3\n", ["--y", "loss"], 4, "no trend"),
         ("N,loss\n0.07,3\n0.4,2\n1,1.5\n7,1.2\n12,1.1\n", ["--y", "loss"], 4, "Billions?"),
         ("N,loss\n-1e6,3\n4e6,2\n1e7,1.5\n", ["--y", "loss"], 4, "positive"),
