@@ -15,6 +15,7 @@ from test_hf_models import ask, generated, logprob, model_at, tokenizer_at  # no
 from harness.types import Generate, Loglikelihood  # noqa: E402
 from harness_hf import products  # noqa: E402
 from harness_hf.attention import BLOCK, causal_strip, in_blocks, plain  # noqa: E402
+from harness_hf.network import read_header  # noqa: E402
 
 HEADER = CORPUS[0] + "\n"
 
@@ -50,14 +51,13 @@ def one_thread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "large", "worth"),
-    [("llama_tied", 1, 0), ("qwen3", 1, 0), ("gpt_neox", 1, 0), ("qwen2", 1 << 18, 50_000)],
+    ("architecture", "large"),
+    [("llama_tied", 1), ("qwen3", 1), ("gpt_neox", 1), ("qwen2", 1 << 18)],
 )
 def test_answers_are_those_of_the_modules(
-    architecture: str, large: int, worth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    architecture: str, large: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(products, "LARGE", large)
-    monkeypatch.setattr(products, "WORTH", worth)
     model = write_checkpoint(tmp_path, architecture, max_position_embeddings=128)
     adapter = model_at(tmp_path)
     answers = ask(adapter, requests())
@@ -65,7 +65,7 @@ def test_answers_are_those_of_the_modules(
         model, tokenizer_at(tmp_path)
     )
     layer = adapter._engine.network.decoder.layers[0]  # type: ignore[attr-defined]
-    assert layer.down.packed is not None
+    assert (layer.down.packed is not None) == (large == 1)
     assert (layer.down.weight is None) == (large == 1)
 
 
@@ -87,10 +87,12 @@ def test_without_the_layout_the_lean_pass_goes_on(
     def missing(self: Any) -> Any:
         raise RuntimeError("no such operator")
 
-    def wrong(self: Any, x: Any, *_: Any) -> Any:
-        return x.new_zeros((*x.shape[:-1], len(self.bias or ()) or self.numbers // x.shape[-1]))
+    fused = products.Linear._fused
 
-    monkeypatch.setattr(products, "WORTH", 0)
+    def wrong(self: Any, *given: Any) -> Any:
+        return fused(self, *given) * 0
+
+    monkeypatch.setattr(products, "LARGE", 1)
     if trouble == "missing":
         monkeypatch.setattr(products.Linear, "laid_out", missing)
     else:
@@ -104,6 +106,27 @@ def test_without_the_layout_the_lean_pass_goes_on(
     network = adapter._engine.network  # type: ignore[attr-defined]
     assert type(network).__name__ == "LeanNetwork"
     assert network.decoder.layers[0].down.packed is None
+
+
+@pytest.mark.parametrize("chosen", [[0], [9], [3, 15, 17, 47], [0, 1, 2, 3, 16, 40]])
+@pytest.mark.parametrize("known", [(), (5, 6, 7)])
+@pytest.mark.parametrize("architecture", ["llama_tied", "qwen2", "gpt_neox"])
+def test_the_last_layer_of_few_tokens_gives_their_logits(
+    architecture: str, known: tuple[int, ...], chosen: list[int], tmp_path: Path
+) -> None:
+    model = write_checkpoint(tmp_path, architecture, max_position_embeddings=128)
+    network = model_at(tmp_path)._engine.network  # type: ignore[attr-defined]
+    ids = torch.randint(20, (3, 16), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        header = read_header(network, known) if known else None
+        found, slots = network.trunk(ids, torch.tensor(chosen), header=header, keep=True)
+        before = torch.tensor([known] * 3, dtype=torch.long).reshape(3, len(known))
+        wanted = model(torch.cat([before, ids], dim=1)).logits[:, len(known) :].reshape(48, -1)
+        torch.testing.assert_close(found.table(), wanted[chosen], atol=1e-5, rtol=1e-4)
+        # the others' keys and values are there for what goes on from them
+        step = network.step(torch.tensor([[1], [2], [3]]), slots).table()
+        rows = torch.cat([before, ids, torch.tensor([[1], [2], [3]])], dim=1)
+        torch.testing.assert_close(step, model(rows).logits[:, -1], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("width", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])

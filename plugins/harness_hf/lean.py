@@ -17,7 +17,7 @@ import torch
 
 from harness_hf.attention import beside_header, causal_strip, in_blocks, plain
 from harness_hf.logits import Logits
-from harness_hf.network import branch_mask, causal_mask
+from harness_hf.network import additive, branch_mask, causal_mask
 from harness_hf.slots import Slots
 
 if TYPE_CHECKING:
@@ -26,12 +26,47 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Picked:
+    """The few tokens whose last layer is computed: beyond its keys and values nobody reads the
+    others'.
+
+    ``index`` [n] are their flat positions. On a CPU only they ask: as queries [rows, most], ``at``
+    their places in the row (short rows repeat the first), ``mask`` [rows, 1, most, before + width]
+    what they see and ``places`` [n] where each of them is among rows times most.
+    """
+
+    index: torch.Tensor
+    at: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+    places: torch.Tensor | None = None
+
+    @classmethod
+    def of(
+        cls, index: torch.Tensor, rows: int, width: int, before: int, dtype: torch.dtype
+    ) -> _Picked:
+        """``index`` counts tokens of ``rows`` times ``width``, ascending."""
+        if index.device.type != "cpu":
+            return cls(index=index)
+        row = index // width
+        counts = torch.bincount(row, minlength=rows)
+        most = int(counts.max())
+        if 4 * most > width:
+            return cls(index=index)
+        places = row * most + torch.arange(len(index)) - (counts.cumsum(0) - counts)[row]
+        at = torch.zeros(rows * most, dtype=torch.long)
+        at[places] = index % width
+        at = at.view(rows, most)
+        seen = torch.arange(before + width) <= at[:, :, None] + before
+        return cls(index=index, at=at, mask=additive(seen, dtype)[:, None], places=places)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Reading:
     """One pass: how queries and keys turn, what is hidden from them, where keys and values go.
 
     ``mask`` is added to attention scores; ``None``: causal, block by block where there is a
     ``strip``. It covers the header too, but in a ``step``. Without ``keep`` nothing is written to
-    the slots.
+    the slots. The last layer is computed for ``picked`` alone; ``None``: for all.
     """
 
     turn: tuple[torch.Tensor, torch.Tensor]
@@ -40,6 +75,7 @@ class _Reading:
     keep: bool
     step: bool
     strip: torch.Tensor | None = None
+    picked: _Picked | None = None
 
 
 class LeanNetwork:
@@ -73,9 +109,14 @@ class LeanNetwork:
         elif header is not None:
             mask = causal_mask(before, width, ids, self.decoder.dtype)
             reading = replace(reading, mask=mask)
-        hidden = self._run(ids, reading)
+        if 2 * len(index) <= rows * width:
+            picked = _Picked.of(index, rows, width, before, self.decoder.dtype)
+            hidden = self._run(ids, replace(reading, picked=picked))
+            found = self._logits(hidden, None)
+        else:
+            found = self._logits(self._run(ids, reading), index)
         slots.advance(width)
-        return self._logits(hidden, index), slots if keep else None
+        return found, slots if keep else None
 
     def step(self, ids: torch.Tensor, slots: Slots) -> Logits:
         """See :meth:`harness_hf.network.Network.step`."""
@@ -118,17 +159,29 @@ class LeanNetwork:
         return Logits(rows=rows, head=self.decoder.head, vocabulary=self.decoder.vocabulary)
 
     def _run(self, ids: torch.Tensor, reading: _Reading) -> torch.Tensor:
-        """Hidden states [rows, width, size] before the final norm."""
+        """Hidden states [rows, width, size] before the final norm, or [n, size] of those picked."""
         x = self.decoder.embed(ids)
+        last = len(self.decoder.layers) - 1
         for number, layer in enumerate(self.decoder.layers):
-            mixed = self._mix(layer, number, layer.norm1(x), reading)
+            picked = reading.picked if number == last else None
+            mixed = self._mix(layer, number, layer.norm1(x), reading, picked)
+            if picked is not None:
+                x = x.reshape(-1, x.shape[-1]).index_select(0, picked.index)
             attended = layer.output.plus(mixed, x)
             x = layer.feed(layer.norm2(x if layer.parallel else attended), attended)
         return x
 
-    def _mix(self, layer: Layer, number: int, h: torch.Tensor, reading: _Reading) -> torch.Tensor:
-        """What attention gathers for each token [rows, width, heads times size]."""
-        rows, width, _ = h.shape
+    def _mix(
+        self,
+        layer: Layer,
+        number: int,
+        h: torch.Tensor,
+        reading: _Reading,
+        picked: _Picked | None,
+    ) -> torch.Tensor:
+        """What attention gathers for each token [rows, width, heads times size], or for those
+        picked [n, heads times size]."""
+        rows = len(h)
         query, key, value = layer.project(h, reading.turn)
         slots = reading.slots
         if reading.keep:
@@ -141,8 +194,15 @@ class LeanNetwork:
             if header is not None:
                 key = torch.cat([header.keys[number].expand(rows, -1, -1, -1), key], dim=2)
                 value = torch.cat([header.values[number].expand(rows, -1, -1, -1), value], dim=2)
-            if reading.strip is not None:
+            if picked is not None and picked.at is not None:
+                index = picked.at[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])
+                mixed = plain(query.gather(2, index), (key, value), picked.mask, scale=layer.scale)
+            elif reading.strip is not None:
                 mixed = in_blocks(query, (key, value), reading.strip, scale=layer.scale)
             else:
                 mixed = plain(query, (key, value), reading.mask, scale=layer.scale)
-        return mixed.transpose(1, 2).reshape(rows, width, -1)
+        mixed = mixed.transpose(1, 2).reshape(rows, mixed.shape[2], -1)
+        if picked is None:
+            return mixed
+        chosen = picked.index if picked.places is None else picked.places
+        return mixed.view(-1, mixed.shape[2]).index_select(0, chosen)

@@ -92,7 +92,7 @@ class Layer:
         """``stream`` plus what the feed-forward part makes of ``h``."""
         if self.gate is None:
             return self.down.plus(self.up.activated(h, self.activation), stream)
-        if self.gate_and_up is None or self.up.fuses(h):
+        if self.gate_and_up is None:
             wide = self.up.times(h, self.gate.activated(h, self.activation))
         else:
             gate, wide = self.gate_and_up(h).chunk(2, dim=-1)

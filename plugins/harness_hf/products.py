@@ -3,7 +3,8 @@
 PyTorch multiplies by MKL there, which reads a matrix as it lies; oneDNN reads one that was laid out
 for its kernels once, up to three times as fast for the few rows of a generation's step, and applies
 what comes next (an activation, a product, a sum) while the result is still at hand. For small
-matrices and few rows the call itself costs more than that saves.
+matrices the call itself, and making a kernel for every number of rows, cost more than that saves:
+they stay as they are.
 """
 
 from __future__ import annotations
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LARGE = 1 << 18
-"""Numbers of a matrix from which it is multiplied in its new layout only: the old one is given
-up."""
-WORTH = 2_500_000
-"""Multiplications (rows times numbers of the matrix) from which the new layout is faster."""
+"""Numbers of a matrix from which it is laid out anew, and the old layout given up."""
 LAID_OUT = (torch.float32, torch.bfloat16)
 KERNELS = 16
 """How many kernels oneDNN, and PyTorch's layer above it, keep: each is for one shape, and a step of
@@ -62,23 +60,23 @@ class Activation:
 class Linear:
     """``x`` times ``weight`` transposed, plus ``bias``.
 
-    ``packed`` is the weight in oneDNN's layout, ``weight`` then ``None`` where that serves alone;
-    ``sources`` are the modules that the weight was taken from.
+    ``packed`` is the weight in oneDNN's layout, ``weight`` then ``None``; ``sources`` are the
+    modules that the weight was taken from.
     """
 
     weight: torch.Tensor | None
     bias: torch.Tensor | None
     packed: Any = None
-    numbers: int = 0
     sources: tuple[Any, ...] = ()
 
     def laid_out(self) -> Linear:
-        """The same with a weight in oneDNN's layout. Raises RuntimeError where there is none."""
+        """The same with a large weight in oneDNN's layout. Raises RuntimeError where there is
+        none."""
         assert self.weight is not None
+        if self.weight.numel() < LARGE:
+            return self
         packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), None)
-        numbers = self.weight.numel()
-        kept = self.weight if numbers < LARGE else None
-        return replace(self, weight=kept, packed=packed, numbers=numbers)
+        return replace(self, weight=None, packed=packed)
 
     def let_go(self) -> None:
         """Empty the modules' weights where the new layout serves alone: nobody reads them."""
@@ -86,34 +84,28 @@ class Linear:
             for module in self.sources:
                 module.weight.data = module.weight.data.new_empty(0)
 
-    def fuses(self, x: torch.Tensor) -> bool:
-        """Whether a product with ``x`` is computed by oneDNN."""
-        if self.packed is None:
-            return False
-        return self.weight is None or x.numel() // x.shape[-1] * self.numbers >= WORTH
-
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Apply to the last dimension."""
-        if self.fuses(x):
+        if self.packed is not None:
             return self._fused(x, "none", "")
         assert self.weight is not None
         return functional.linear(x, self.weight, self.bias)
 
     def activated(self, x: torch.Tensor, activation: Activation) -> torch.Tensor:
         """``activation`` of the product."""
-        if activation.fused and self.fuses(x):
+        if activation.fused and self.packed is not None:
             return self._fused(x, activation.fused, activation.algorithm)
         return activation.function(self(x))
 
     def times(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """The product, times ``other`` number by number."""
-        if self.fuses(x):
+        if self.packed is not None:
             return self._with(x, other, "mul")
         return self(x).mul_(other)
 
     def plus(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """The product, plus ``other``."""
-        if self.fuses(x):
+        if self.packed is not None:
             return self._with(x, other, "add")
         return self(x).add_(other)
 
