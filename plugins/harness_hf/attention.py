@@ -40,6 +40,25 @@ def plain(
     )
 
 
+def by_products(
+    query: torch.Tensor, own: Pair, mask: torch.Tensor | None, *, scale: float
+) -> torch.Tensor:
+    """The same by products of matrices, all scores held; ``mask`` ``None``: all is seen.
+
+    For MPS, whose fused kernel gives wrong numbers in silence: for keys that are no whole block
+    (PyTorch issues 163597 and 181133) and for causal half precision (195910).
+    """
+    rows, heads, width, size = query.shape
+    key, value = own
+    groups = key.shape[1]
+    query = query.reshape(rows, groups, heads // groups * width, size) * scale
+    scores = (query @ key.transpose(2, 3)).view(rows, groups, heads // groups, width, -1)
+    if mask is not None:
+        scores = scores + (mask if mask.dim() == 2 else mask[:, :, None])
+    weights = scores.float().softmax(dim=-1).to(value.dtype)
+    return (weights.flatten(2, 3) @ value).reshape(rows, heads, width, size)
+
+
 def causal_strip(total: int, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """What to add to the scores of any block of queries: see :func:`in_blocks`.
 

@@ -43,12 +43,19 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    # CUDA and MPS; PyTorch's allocator for CPUs, in two wordings; cuBLAS; oneDNN
+    # CUDA and MPS; PyTorch's allocator for CPUs, in two wordings; cuBLAS; oneDNN; MPS for one
+    # tensor beyond what it ever gives
     words = (
         *("out of memory", "can't allocate memory", "not enough memory", "alloc_failed"),
-        "could not create a memory",
+        *("could not create a memory", "invalid buffer size"),
     )
     return isinstance(error, RuntimeError) and any(w in str(error).lower() for w in words)
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what ``error`` says; its kind where it says nothing, as Python's own
+    MemoryError does."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def free_memory() -> None:
@@ -58,6 +65,8 @@ def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def split_on_out_of_memory(
@@ -72,7 +81,7 @@ def split_on_out_of_memory(
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
     else:
         yield batch, result
         return

@@ -20,18 +20,20 @@ MOST_ROWS = 512
 @dataclass(frozen=True, kw_only=True)
 class Costs:
     """Bytes that a token takes: ``kept`` as key and value in all layers, ``passing`` while its
-    layer is computed, ``logits`` where it is scored."""
+    layer is computed, ``logits`` where it is scored, ``scores`` for each token that it attends
+    to."""
 
     kept: int
     passing: int
     logits: int
+    scores: int = 0
 
     @classmethod
-    def of(cls, config: Any, *, size: int, chunked: bool) -> Costs | None:
+    def of(cls, config: Any, *, size: int, chunked: bool, scored: bool = False) -> Costs | None:
         """Estimated from a model's configuration, for numbers of ``size`` bytes.
 
-        ``chunked``: logits are never held for all positions. ``None`` where the configuration
-        does not say what is needed.
+        ``chunked``: logits are never held for all positions; ``scored``: attention scores are.
+        ``None`` where the configuration does not say what is needed.
         """
         config = config.get_text_config()
         hidden, layers = _number(config, "hidden_size"), _number(config, "num_hidden_layers")
@@ -48,6 +50,7 @@ class Costs:
             # the stream, its norm, queries, keys, values, attention's output; gate, up and product
             passing=(8 * hidden + 3 * wide) * size,
             logits=logits,
+            scores=heads * 2 * (size + 4) if scored else 0,  # before and after float32's softmax
         )
 
 
@@ -63,7 +66,7 @@ class Budget:
     def within(cls, free: int, costs: Costs, *, context: int | None) -> Budget:
         """What ``free`` bytes hold; a text of ``context`` tokens brings masks of that width."""
         usable = int(free * SHARE)
-        masks = 3 * (context or 0)
+        masks = (3 + costs.scores) * (context or 0)
         each = costs.kept + costs.passing + costs.logits + masks
         tokens = min(MOST_TOKENS, max(CPU_TOKENS, usable // each))
         return cls(tokens=tokens, slots=usable // max(1, costs.kept))
@@ -77,10 +80,11 @@ class Budget:
 
 def budget_of(loaded: Loaded, *, context: int | None, chunked: bool) -> Budget:
     """The budget of a loaded model on its device."""
-    if loaded.device.type != "cuda":
+    if loaded.device.type == "cpu":
         return Budget()
     size = loaded.model.dtype.itemsize
-    costs = Costs.of(loaded.model.config, size=size, chunked=chunked)
+    scored = loaded.device.type == "mps"
+    costs = Costs.of(loaded.model.config, size=size, chunked=chunked, scored=scored)
     free = free_bytes(str(loaded.device))
     if costs is None or free is None:
         return Budget()

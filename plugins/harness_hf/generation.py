@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness_hf.batching import LOG, batches, free_memory, is_out_of_memory
+from harness_hf.batching import LOG, batches, free_memory, is_out_of_memory, reason_of
 from harness_hf.drawing import next_tokens
 from harness_hf.network import inference, read_header
 from harness_hf.sharing import Cluster, clusters
@@ -170,6 +170,7 @@ class Generator:
         dead: list[int] = []
         slots: Slots | None = None
         header: Header | None = None
+        found: list[list[int]] | None
         while waiting or len(active) > len(dead):
             try:
                 with inference():
@@ -182,10 +183,12 @@ class Generator:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
+                reason, found = reason_of(error), None
+            if found is None:  # here the error, which holds on to tensors, is gone
                 slots, header, known = None, None, ()
                 active[:] = [row for place, row in enumerate(active) if place not in dead]
                 dead = []
-                yield from self._retreat(waiting, active, error)
+                yield from self._retreat(waiting, active, reason)
                 continue
             for place, (row, tokens) in enumerate(zip(active, found, strict=True)):
                 done = row.read(self.codec, tokens)
@@ -261,11 +264,10 @@ class Generator:
         return ids.to(self.network.device), last.to(self.network.device)
 
     def _retreat(
-        self, waiting: deque[Row], active: list[Row], error: BaseException
+        self, waiting: deque[Row], active: list[Row], reason: str
     ) -> Iterator[tuple[int, None]]:
         """After running out of memory: put the rows back, to go on with half as many at a time."""
         free_memory()
-        reason = str(error).splitlines()[0]
         if len(active) <= 1:
             LOG.warning("Out of memory with a single row: %s", reason)
             yield from ((row.number, None) for row in active)

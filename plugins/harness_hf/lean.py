@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness_hf.attention import beside_header, causal_strip, in_blocks, plain
+from harness_hf.attention import beside_header, by_products, causal_strip, in_blocks, plain
 from harness_hf.logits import Logits
 from harness_hf.network import additive, branch_mask, causal_mask
 from harness_hf.slots import Slots
@@ -106,7 +106,7 @@ class LeanNetwork:
         if self.device.type == "cpu":
             strip = causal_strip(before + width, ids, self.decoder.dtype)
             reading = replace(reading, strip=strip)
-        elif header is not None:
+        elif header is not None or self.device.type == "mps":
             mask = causal_mask(before, width, ids, self.decoder.dtype)
             reading = replace(reading, mask=mask)
         if 2 * len(index) <= rows * width:
@@ -199,6 +199,8 @@ class LeanNetwork:
                 mixed = plain(query.gather(2, index), (key, value), picked.mask, scale=layer.scale)
             elif reading.strip is not None:
                 mixed = in_blocks(query, (key, value), reading.strip, scale=layer.scale)
+            elif self.device.type == "mps":
+                mixed = by_products(query, (key, value), reading.mask, scale=layer.scale)
             else:
                 mixed = plain(query, (key, value), reading.mask, scale=layer.scale)
         mixed = mixed.transpose(1, 2).reshape(rows, mixed.shape[2], -1)

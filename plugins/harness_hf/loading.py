@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, ModelError, UsageError
+from harness_hf.batching import is_out_of_memory
 from harness_hf.memory import check_memory
 from harness_hf.prefix import with_prefix
 from harness_hf.quiet import quiet
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from harness_hf.described import Described
     from harness_hf.options import Options
 
-HALF = {"F16", "BF16"}
+AMPERE = 8
+"""NVIDIA's compute capability from which bfloat16 is computed; before, it is emulated slowly."""
 LEAST_SHARE = 2
 """Embeddings are padded to round numbers, never to more than twice the tokenizer's size."""
-STORED = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float32"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,18 +84,29 @@ def _may_have_accelerator() -> bool:
 def resolve_dtype(asked: str, device: str, tensors: Sequence[Tensor]) -> str:
     """Return the number type to compute in.
 
-    ``auto`` is float32 on a CPU. On other devices it is what most weights are stored in, with
-    bfloat16 for both half precisions.
+    ``auto`` is bfloat16 on a GPU that computes in it. An older one takes float16 for weights that
+    are stored so, else float32: what was trained in a wider range may overflow float16. A CPU
+    computes in float32, and so does MPS, where half precision has been wrong in silence
+    (PyTorch issues 174861 and 195910).
     """
     if asked != "auto":
         return asked
+    if not device.startswith("cuda"):
+        return "float32"
+    if has_bfloat16(device):
+        return "bfloat16"
     sizes: dict[str, int] = {}
     for tensor in tensors:
         sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.numel
     most = max(sizes, key=lambda dtype: sizes[dtype], default="F32")
-    if device == "cpu":
-        return "float32"
-    return "bfloat16" if most in HALF else STORED.get(most, "bfloat16")
+    return "float16" if most == "F16" else "float32"
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the GPU ``device`` computes in bfloat16 rather than imitating it."""
+    import torch
+
+    return bool(torch.version.hip) or torch.cuda.get_device_capability(device)[0] >= AMPERE
 
 
 def load(described: Described) -> Loaded:
@@ -150,9 +162,8 @@ def _load_weights(checkpoint: Checkpoint, options: Options, device: str, dtype: 
 
     work = WORKS[options.scheme]
     auto = work.auto[-1 if checkpoint.config.get("is_encoder_decoder") else 0]
-    keywords: dict[str, Any] = (
-        {"attn_implementation": options.attention} if options.attention else {}
-    )
+    attention = options.attention or ("eager" if device == "mps" else None)  # see by_products
+    keywords: dict[str, Any] = {"attn_implementation": attention} if attention else {}
     try:
         model, found = getattr(transformers, auto).from_pretrained(
             str(checkpoint.folder),
@@ -170,6 +181,11 @@ def _load_weights(checkpoint: Checkpoint, options: Options, device: str, dtype: 
     try:
         return with_prefix(model, checkpoint.folder).to(device)
     except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise ModelError(
+                f"hf: {options.source} cannot be moved to {device}: {_first_line(error)}\n"
+                "Use device=cpu, or see whether the device's driver works."
+            ) from error
         raise ModelError(
             f"hf: {options.source} does not fit on {device}: {_first_line(error)}\n"
             "Use a smaller dtype, another device or a smaller model."

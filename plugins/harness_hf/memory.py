@@ -58,8 +58,12 @@ def free_bytes(device: str) -> int | None:
         # blocks that torch keeps for itself between uses are free, too
         spare = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0] + spare)
-    if device != "cpu":
-        return None
+    if device == "mps":
+        import torch
+
+        # what Metal advises for one process, less what tensors hold of it
+        free = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+        return max(0, int(free))
     found = [n for n in (_host_bytes("MemAvailable:"), _cgroup_bytes()) if n is not None]
     return min(found, default=None)
 
@@ -70,8 +74,10 @@ def whole_bytes(device: str) -> int | None:
         import torch
 
         return int(torch.cuda.get_device_properties(device).total_memory)
-    if device != "cpu":
-        return None
+    if device == "mps":
+        import torch
+
+        return int(torch.mps.recommended_max_memory())
     found = [n for n in (_host_bytes("MemTotal:"), _cgroup_limit()) if n is not None]
     return min(found, default=None)
 

@@ -34,6 +34,7 @@ class ModuleNetwork:
         self.mask_style: MaskStyle = "dense"
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
         self.head = model.get_output_embeddings()
+        self.cache = cache_argument(model)
 
     @property
     def shares(self) -> bool:
@@ -70,7 +71,7 @@ class ModuleNetwork:
             inputs["attention_mask"] = mask[None, None]
             positions = torch.arange(slots.base, slots.base + width, device=self.device)
             inputs |= self._positions(positions[None, :])
-        logits = self._forward(ids, index, past_key_values=_cache(slots), use_cache=True, **inputs)
+        logits = self._forward(ids, index, **self._cached(slots), **inputs)
         slots.advance(width)
         return logits, slots
 
@@ -85,8 +86,7 @@ class ModuleNetwork:
             ids,
             index,
             attention_mask=mask,
-            past_key_values=_cache(slots),
-            use_cache=True,
+            **self._cached(slots),
             **inputs,
         )
         slots.advance(1)
@@ -106,10 +106,12 @@ class ModuleNetwork:
             ids,
             index,
             attention_mask=branch_mask(seen, slots.base, self.dtype),
-            past_key_values=_cache(slots),
-            use_cache=True,
+            **self._cached(slots),
             **self._positions(positions),
         )
+
+    def _cached(self, slots: Slots) -> dict[str, Any]:
+        return {self.cache: _cache(slots), "use_cache": True}
 
     def _positions(self, positions: torch.Tensor) -> dict[str, Any]:
         return {"position_ids": positions} if self.takes_positions else {}
@@ -132,6 +134,13 @@ class ModuleNetwork:
         finally:
             handle.remove()
         return Logits(rows=output.logits.reshape(len(index), -1))
+
+
+def cache_argument(model: Any) -> str:
+    """What ``model`` calls the cache that it takes and gives back: ``cache`` since transformers
+    5.24, which gives up ``past_key_values``, as older ones and the code of checkpoints call it."""
+    given = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in given else "past_key_values"
 
 
 @lru_cache(maxsize=1)

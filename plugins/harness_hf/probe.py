@@ -7,6 +7,7 @@ or padding, and the fastest way that agrees is used.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -159,7 +160,8 @@ def _branching(network: Network, rows: Sequence[torch.Tensor]) -> torch.Tensor:
         block = torch.ones((len(branch), len(branch)), dtype=torch.bool, device=network.device)
         seen[0, at:end, before + at : before + end] = block.tril()
         at = end
-    ends = torch.tensor([len(b) for b in branches], device=network.device).cumsum(0) - 1
+    # added up on the host: MPS has added whole numbers wrongly
+    ends = torch.tensor([e - 1 for e in accumulate(map(len, branches))], device=network.device)
     positions = torch.cat([torch.arange(HEADER, HEADER + len(b)) for b in branches])
     logits = network.branch(
         torch.cat(list(branches))[None, :],

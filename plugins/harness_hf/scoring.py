@@ -12,6 +12,7 @@ from harness_hf.batching import (
     batches,
     free_memory,
     is_out_of_memory,
+    reason_of,
     split_on_out_of_memory,
 )
 from harness_hf.network import inference, read_header
@@ -70,7 +71,7 @@ class Targets:
         scored = logits.score(places, torch.tensor(self.tokens, device=device))
         owners = torch.tensor(self.owners)
         # float64: a document of thousands of tokens must not lose digits to the addition
-        sums.index_add_(0, owners, scored.logprobs.double().cpu())
+        sums.index_add_(0, owners, scored.logprobs.cpu().double())  # MPS has no float64
         misses.index_add_(0, owners, (~scored.greedy).long().cpu())
 
 
@@ -142,7 +143,7 @@ class Scorer:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            reason = str(error).splitlines()[0]
+            reason = reason_of(error)
         free_memory()
         LOG.warning("Out of memory with a common beginning, going on without: %s", reason)
         return None

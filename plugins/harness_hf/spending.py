@@ -25,6 +25,7 @@ class Spending:
         self._name: str | None = None
         self._load_seconds: float | None = None
         self._joules: Callable[[], float | None] | None = None
+        self._held = 0
 
     @contextmanager
     def loading(self) -> Iterator[None]:
@@ -56,10 +57,15 @@ class Spending:
         )
 
     def _peak_bytes(self) -> int | None:
-        if not self._device.startswith("cuda"):
+        """The most that was allocated. MPS tells no peak: what its driver held at any reading,
+        with the blocks that it keeps for reuse."""
+        if self._device == "cpu":
             return None
         import torch
 
+        if self._device == "mps":
+            self._held = max(self._held, int(torch.mps.driver_allocated_memory()))
+            return self._held
         return int(torch.cuda.max_memory_allocated(self._device))
 
 

@@ -14,6 +14,7 @@ from harness_hf.budget import budget_of
 from harness_hf.engine import end_tokens
 from harness_hf.generation import Row, look_on, next_few
 from harness_hf.logits import Logits
+from harness_hf.modules import cache_argument
 from harness_hf.network import inference
 from harness_hf.scoring import Likelihood, Targets
 
@@ -50,6 +51,7 @@ class EncoderDecoder:
         """Wrap ``model``, which is on ``device`` already."""
         self.model = model
         self.device = device
+        self.cache = cache_argument(model)
         self.vocabulary = int(model.get_output_embeddings().weight.shape[0])
 
     def encode(self, texts: Sequence[Ids]) -> Source:
@@ -67,8 +69,8 @@ class EncoderDecoder:
 
     def step(self, source: Source, ids: torch.Tensor, cache: Any) -> tuple[Logits, Any]:
         """Logits after each row of ``ids`` [rows, new], and the cache grown."""
-        output = self._forward(ids, source, past_key_values=cache, use_cache=True)
-        return Logits(rows=output.logits[:, -1]), output.past_key_values
+        output = self._forward(ids, source, use_cache=True, **{self.cache: cache})
+        return Logits(rows=output.logits[:, -1]), getattr(output, self.cache)
 
     def _forward(self, ids: torch.Tensor, source: Source, **more: Any) -> Any:
         from transformers.modeling_outputs import BaseModelOutput

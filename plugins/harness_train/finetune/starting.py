@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import DataError, ModelError, UsageError, suggestion
 from harness_hf.checkpoint import Checkpoint, read_tensors
 from harness_hf.counts import count_parameters
+from harness_hf.loading import has_bfloat16
 from harness_hf.options import DTYPE_ALIASES, DTYPES, Options
 from harness_hf.quiet import quiet
 from harness_hf.resolve import find
@@ -80,9 +81,7 @@ def resolve_dtype(asked: str, device: str) -> str:
     if name == "auto":
         if not on_gpu:
             return "float32"
-        import torch
-
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        return "bfloat16" if has_bfloat16(device) else "float16"
     if name not in DTYPES:
         raise UsageError(f"Unknown --dtype {asked!r}. {suggestion(asked, DTYPES)}")
     if name == "float16" and not on_gpu:

@@ -268,7 +268,7 @@ def _arguments(plan: Plan, request: FinetuneRequest, scratch: str) -> Any:
         remove_unused_columns=False,
         seed=plan.seed,
         use_cpu=on_cpu,
-        dataloader_pin_memory=not on_cpu,
+        dataloader_pin_memory=plan.device.startswith("cuda"),
         disable_tqdm=True,
         report_to="none",
     )

@@ -37,7 +37,7 @@ class Batch:
         if device.type == "cpu":
             return self
         moved = {
-            name: value.to(device, non_blocking=True)
+            name: value.to(device, non_blocking=device.type == "cuda")
             for name, value in vars(self).items()
             if value is not None
         }
