@@ -62,7 +62,7 @@ def test_forecasts_hold_the_truth_and_grow_wider(tmp_path: Path) -> None:
         pytest.param(GOOD, {"law": "chinchila"}, UsageError, "'chinchilla'", id="law"),
         pytest.param(GOOD, {"law": "kaplan", "x": ("N",)}, UsageError, "needs 2", id="variables"),
         pytest.param(GOOD, {"resample": "item"}, UsageError, "'items'", id="unit"),
-        pytest.param(GOOD, {"resample": "seeds"}, UsageError, "same settings", id="seeds"),
+        pytest.param(GOOD, {"resample": "seeds"}, UsageError, "cluster:training", id="seeds"),
         pytest.param(GOOD, {"resample": "items"}, UsageError, "needs the samples", id="items"),
         pytest.param(GOOD, {"loss": "weighted"}, UsageError, "--error", id="errors"),
         pytest.param(GOOD, {"where": ("N~1",)}, UsageError, "Cannot read", id="condition"),

@@ -175,7 +175,11 @@ def _within_cells(
     """Seeds are drawn anew within each cell of equal settings."""
     cells = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     if max(cell.size for cell in cells) < 2:
-        raise UsageError("--resample seeds needs several rows with the same settings; none are.")
+        raise UsageError(
+            "--resample seeds needs several rows with the same settings; none are.\n"
+            "Where rows share a training, as the checkpoints of a sweep do, resample whole "
+            "trainings: --resample cluster:training."
+        )
 
     def counted(generator: np.random.Generator, rows: int) -> tuple[Array, Array]:
         counts = np.zeros((rows, fit.data.y.size))
