@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +12,7 @@ from harness_hf.described import Described
 from harness_hf.loading import load, load_tokenizer
 from harness_hf.prompts import CausalPrompts, SourcePrompts, language_prompts, sent
 from harness_hf.spending import Spending
-from harness_hf.threads import threads_for
+from harness_hf.threads import threads_for, uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,6 +57,9 @@ class HFModel:
         if not wanted:
             return
         distinct = list(wanted)
+        if "_engine" not in self.__dict__:
+            with uncollected():
+                _ = self._engine
         with threads_for(self._described.parameters.total, self._described.device):
             for number, response in self._engine.answer(distinct):
                 yield from ((index, response) for index in wanted[distinct[number]])
@@ -74,7 +78,9 @@ class HFModel:
 
     def close(self) -> None:
         """Let go of the weights and give the device's memory back."""
-        if self.__dict__.pop("_engine", None) is not None:
+        engine = self.__dict__.pop("_engine", None)
+        del engine  # the last reference: on a CPU that is all there is to free
+        if self._described.device != "cpu" and "torch" in sys.modules:
             free_memory()
 
     @cached_property
