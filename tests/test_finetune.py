@@ -38,17 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def takes_prefixes() -> bool:
-    """From 5.24 on transformers' BERT calls its cache otherwise than peft 0.21 looks for it."""
-    import inspect
-
-    from transformers import BertModel
-
-    return "past_key_values" in inspect.signature(BertModel.forward).parameters
-
-
-METHODS = ("full", "lora", "adalora", "adapter", "head")
-WITH_PREFIX = (*METHODS[:4], "prefix", *METHODS[4:]) if takes_prefixes() else METHODS
+METHODS = ("full", "lora", "adalora", "adapter", "prefix", "head")
 
 
 def arguments(place: Path, output: Path, *more: str, train: str = "train") -> list[str]:
@@ -310,26 +300,16 @@ def test_what_cannot_fit_is_refused_before_training(
 def test_methods_are_compared_in_one_table(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = arguments(place, tmp_path, "--method", ",".join(WITH_PREFIX))
+    command = arguments(place, tmp_path, "--method", ",".join(METHODS))
     command[2] = str(place / "family" / "bert-16")
     assert invoke([*command, "--accumulate", "2"]) == 0
     said = capsys.readouterr().out.partition("Methods compared")[2]
     shares = {line.split()[2]: float(line.split()[3]) for line in said.splitlines()[3:] if line}
-    assert list(shares) == list(WITH_PREFIX)
+    assert list(shares) == list(METHODS)
     assert shares["full"] == 100 > shares["adalora"] > shares["lora"] > shares["adapter"]
     assert {row["family"] for row in table(tmp_path)} == {f"bert-16-{name}" for name in shares}
 
 
-@pytest.mark.skipif(takes_prefixes(), reason="these versions train prefixes")
-def test_a_prefix_that_the_libraries_cannot_train_is_refused_first(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert invoke(arguments(place, tmp_path / "out", "--method", "full,prefix")) == 2
-    assert "by the installed transformers" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.skipif(not takes_prefixes(), reason="transformers takes no prefixes for BERT")
 def test_a_prefix_is_read_again_with_the_checkpoint(place: Path, tmp_path: Path) -> None:
     command = arguments(place, tmp_path, "--method", "prefix", "--test", str(place / "valid"))
     command[2] = str(place / "family" / "bert-16")
@@ -337,9 +317,9 @@ def test_a_prefix_is_read_again_with_the_checkpoint(place: Path, tmp_path: Path)
     (row,) = table(tmp_path)
     (cell,) = RunDirectory(tmp_path / "run").read_run().cells
     assert cell.scores[0].value == pytest.approx(float(row["entity_f1"]))
-    assert cell.model.context_length == 64 - 8
+    assert cell.model.context_length == 64  # a prefix takes no position
     # Without what was learnt the answers are others, so it was in use.
-    (tmp_path / "models" / row["model"] / "prefix" / "adapter_config.json").unlink()
+    (tmp_path / "models" / row["model"] / "prefix" / "prefix.safetensors").unlink()
     bare = ["run", "-m", row["address"], "-t", f"conll:{place / 'valid'}", "--device", "cpu"]
     assert invoke([*bare, "-o", str(tmp_path / "bare")]) == 0
     (other,) = RunDirectory(tmp_path / "bare").read_run().cells

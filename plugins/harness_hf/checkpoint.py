@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
-from harness_hf.prefix import LEARNT, prefix_files
+from harness_hf.prefix import prefix_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -161,13 +161,9 @@ def read_tensors(checkpoint: Checkpoint) -> tuple[Tensor, ...]:
     Raises :class:`harness.errors.DataError` for a corrupt or truncated file.
     """
     read = read_header if checkpoint.is_safetensors else _read_pickled
-    prefix = [
-        tensor
-        for path in prefix_files(checkpoint.folder)[1:]
-        for tensor in read_header(path)
-        if LEARNT in tensor.name
-    ]
-    return (*(tensor for path in checkpoint.weights for tensor in read(path)), *prefix)
+    weights = [tensor for path in checkpoint.weights for tensor in read(path)]
+    prefix = [tensor for path in prefix_files(checkpoint.folder) for tensor in read_header(path)]
+    return (*weights, *prefix)
 
 
 def read_header(path: Path) -> Iterator[Tensor]:

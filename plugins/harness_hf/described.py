@@ -13,7 +13,6 @@ from harness_hf.checkpoint import digest, read_json, read_tensors
 from harness_hf.counts import count_parameters
 from harness_hf.loading import resolve_device, resolve_dtype
 from harness_hf.memory import check_capacity
-from harness_hf.prefix import prefix_length
 from harness_hf.resolve import default_family, default_name, find
 from harness_hf.work import reject_other_heads
 
@@ -107,8 +106,7 @@ class Described:
 
     @cached_property
     def context(self) -> int | None:
-        """The most tokens the model reads, ``None`` where the checkpoint states no bound; less what
-        a learnt prefix takes.
+        """The most tokens the model reads, ``None`` where the checkpoint states no bound.
 
         Raises :class:`harness.errors.UsageError` for a ``max_length`` beyond the positions that
         the model was made for.
@@ -120,10 +118,7 @@ class Described:
                 f"{self.options.scheme}: max_length={asked:,} is more than the {stated:,} tokens "
                 f"that {self.options.source} can read.\nLower it, or leave it out."
             )
-        if stated is None:
-            return asked
-        room = stated - prefix_length(self.checkpoint.folder)
-        return min(asked, room) if asked and room < stated else asked or room
+        return asked or stated
 
     @cached_property
     def template(self) -> Template | None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import DataError, ModelError, UsageError
 from harness_hf.batching import is_out_of_memory
 from harness_hf.memory import check_memory
-from harness_hf.prefix import with_prefix
 from harness_hf.quiet import quiet
 from harness_hf.work import WORKS
 
@@ -178,6 +177,8 @@ def _load_weights(checkpoint: Checkpoint, options: Options, device: str, dtype: 
     except Exception as error:
         raise _explain(error, checkpoint, options) from error
     _check_tensors(found, options)
+    from harness_hf.prefixed import with_prefix
+
     try:
         return with_prefix(model, checkpoint.folder).to(device)
     except RuntimeError as error:

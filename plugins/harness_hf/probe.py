@@ -18,6 +18,7 @@ from harness_hf.memory import free_bytes
 from harness_hf.modules import MaskStyle, ModuleNetwork
 from harness_hf.network import inference, read_header
 from harness_hf.parts import take_apart
+from harness_hf.prefixed import has_prefix
 from harness_hf.products import LAID_OUT
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def choose_network(model: Any, device: torch.device, *, most: int | None) -> Net
     with inference():
         rows = _random_rows(plain.embedded, device)
         expected = torch.cat([_plain(plain, row) for row in rows])
-        decoder = take_apart(model, most=most)
+        decoder = None if has_prefix(model) else take_apart(model, most=most)
         if decoder is not None:
             laid_out = _laid_out(decoder, device)
             if laid_out is not None:

@@ -1,19 +1,18 @@
 """How much of a model is trained: all, a low-rank addition, rescaling vectors, a prefix, a head.
 
-The parameter-efficient methods are peft's. ``lora``: Hu et al. 2021, arXiv:2106.09685; ``adalora``:
-Zhang et al. 2023, arXiv:2303.10512; ``adapter``: IA³ (Liu et al. 2022, arXiv:2205.05638), learnt
-rescaling vectors, as peft has no bottleneck adapters; ``prefix``: Li and Liang 2021,
-arXiv:2101.00190; ``head``: the new output layer alone.
+The parameter-efficient methods are peft's, but for the prefix. ``lora``: Hu et al. 2021,
+arXiv:2106.09685; ``adalora``: Zhang et al. 2023, arXiv:2303.10512; ``adapter``: IA³ (Liu et al.
+2022, arXiv:2205.05638), learnt rescaling vectors, as peft has no bottleneck adapters; ``prefix``:
+Li and Liang 2021, arXiv:2101.00190, by :mod:`harness_hf.prefixed`; ``head``: the new output layer
+alone.
 """
 
 from __future__ import annotations
 
-import inspect
-import json
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness_hf.prefix import CONFIG, FOLDER
+from harness_hf.prefix import FOLDER, WEIGHTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +54,8 @@ def apply_method(model: Any, method: Method, kind: RequestKind, steps: int) -> A
         return _head_only(model, kind)
     name = getattr(model.config, "model_type", "unknown")
     try:
+        if method == "prefix":
+            return _behind_prefix(model, kind)
         return _wrapped(model, method, kind, steps)
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:160]
@@ -69,13 +70,7 @@ def refuse_method(method: Method, kind: RequestKind, name: str) -> None:
     if method == "head" and kind == "generate":
         raise UsageError(
             f"Method 'head' trains a new output layer, and '{name}' needs none to write answers.\n"
-            "Use full, lora, adalora or adapter."
-        )
-    if method == "prefix" and kind == "generate":
-        raise UsageError(
-            f"Method 'prefix' leaves no checkpoint of '{name}' that could write answers: the keys "
-            "and values that it learns are no part of the weights.\n"
-            "Use full, lora, adalora or adapter."
+            "Use full, lora, adalora, adapter or prefix."
         )
 
 
@@ -87,6 +82,17 @@ def _head_only(model: Any, kind: RequestKind) -> Any:
     return model
 
 
+def _behind_prefix(model: Any, kind: RequestKind) -> Any:
+    from harness_hf.prefixed import NAME, draw_prefix
+
+    body = {id(parameter) for parameter in model.base_model.parameters()}
+    draw_prefix(model, VIRTUAL_TOKENS)
+    for name, parameter in model.named_parameters():
+        head = kind != "generate" and id(parameter) not in body
+        parameter.requires_grad_(head or f".{NAME}." in name)
+    return model
+
+
 def _wrapped(model: Any, method: Method, kind: RequestKind, steps: int) -> Any:
     import peft
 
@@ -94,13 +100,6 @@ def _wrapped(model: Any, method: Method, kind: RequestKind, steps: int) -> Any:
     task = "SEQ_2_SEQ_LM" if whole and kind == "generate" else TASK_TYPES[kind]
     if method == "adapter":
         return peft.get_peft_model(model, peft.IA3Config(task_type=task))
-    if method == "prefix":
-        if whole:
-            raise ValueError("it has no one stack of layers that a prefix could stand before")
-        if "past_key_values" not in inspect.signature(type(model.base_model).forward).parameters:
-            raise ValueError("by the installed transformers its layers take no past_key_values")
-        config = peft.PrefixTuningConfig(num_virtual_tokens=VIRTUAL_TOKENS, task_type=task)
-        return peft.get_peft_model(model, config)
     targets = _targets(model)
     if method == "lora":
         lora = peft.LoraConfig(
@@ -151,12 +150,12 @@ def trainable_parameters(model: Any) -> int:
 def save_plain(model: Any, method: Method, folder: Path) -> None:
     """Write a checkpoint with what was learnt merged into its weights, a prefix beside them."""
     if method == "prefix":
-        model.save_pretrained(folder / FOLDER)
-        config = folder / FOLDER / CONFIG
-        said = json.loads(config.read_text(encoding="utf-8"))
-        # It named the folder that training began from, which says nothing on another machine.
-        config.write_text(json.dumps(said | {"base_model_name_or_path": ""}), encoding="utf-8")
-        (folder / FOLDER / "README.md").unlink(missing_ok=True)
+        from safetensors.torch import save_file
+
+        from harness_hf.prefixed import take_off
+
+        (folder / FOLDER).mkdir()
+        save_file(take_off(model), folder / FOLDER / WEIGHTS)
     plain_model(model, method).save_pretrained(folder)
 
 
@@ -164,11 +163,4 @@ def plain_model(model: Any, method: Method) -> Any:
     """The model as transformers' own class again, with all that was learnt but a prefix."""
     if method in ("lora", "adalora", "adapter"):
         return model.merge_and_unload()
-    if method != "prefix":
-        return model
-    plain = model.base_model
-    for name, module in list(plain.named_modules()):
-        trained = getattr(module, "modules_to_save", None)
-        if trained is not None:
-            plain.set_submodule(name, trained["default"])
-    return plain
+    return model

@@ -13,7 +13,7 @@ from harness_train.finetune.cells import digest_of
 from harness_train.finetune.costs import Shape
 from harness_train.finetune.encoding import Encoder
 from harness_train.finetune.examples import check_labels, labels_of, read_examples, share_of, split
-from harness_train.finetune.methods import VIRTUAL_TOKENS, apply_method, usual_rate
+from harness_train.finetune.methods import apply_method, usual_rate
 from harness_train.finetune.starting import load_model, load_tokenizer
 from harness_train.finetune.training import Data, seeded, steps_of
 
@@ -86,8 +86,7 @@ def make_ready(cell: Cell, base: Base, texts: Texts, request: FinetuneRequest) -
     codec = None
     if request.kind == "generate" and not base.encoder_decoder:
         codec = Codec.of(tokenizer, vocabulary=int(base.config.vocab_size))
-    length = base.length - (VIRTUAL_TOKENS if cell.method == "prefix" else 0)
-    encoder = Encoder(tokenizer=tokenizer, length=length, labels=texts.labels, codec=codec)
+    encoder = Encoder(tokenizer=tokenizer, length=base.length, labels=texts.labels, codec=codec)
     examples = share_of(texts.train, cell.share, cell.seed)
     try:
         with quiet():
