@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import DataError, UsageError
-from harness.pretraining import CorpusOptions, Evaluation, PretrainRequest
+from harness.pretraining import CorpusOptions, Evaluation, PretrainRequest, Step
 from harness.types import Generate, Sample
 from harness_train.pretrain import cleaning
 from harness_train.pretrain.contamination import index_tasks, note_of, overlaps
@@ -200,6 +200,17 @@ def test_decontamination_leaves_no_overlap(tmp_path: Path) -> None:
     assert prepare(asked(tmp_path, corpus, task)).overlaps[0].found == 1
     cleaned = prepare(asked(tmp_path, replace(corpus, steps=("decontaminate",)), task))
     assert cleaned.overlaps[0].found == 0 and cleaned.steps[-1].documents_out == 39
+
+
+def test_a_text_without_its_stop_words_is_still_found(tmp_path: Path) -> None:
+    sentence = "The old miller of the village sold all of his grain to the son of an innkeeper"
+    path = write(tmp_path / "a.txt", "\n\n".join([many(40), sentence]))
+    corpus = CorpusOptions(files=(path,), steps=("stopwords",), against=("quiz",), held_out=0.1)
+    request = replace(asked(tmp_path, corpus, quiz(sentence)), objective="mlm")
+    assert prepare(request).overlaps[0].found == 1
+    steps: tuple[Step, ...] = ("stopwords", "decontaminate")
+    dropped = prepare(replace(request, corpus=replace(corpus, steps=steps)))
+    assert dropped.overlaps[0].found == 0 and dropped.steps[-1].documents_out == 40
 
 
 def test_stop_words_are_refused_for_causal_models(tmp_path: Path) -> None:

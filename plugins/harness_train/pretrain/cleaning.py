@@ -100,13 +100,14 @@ def _plain(text: str) -> str:
 
 def stop_word_remover(language: str) -> Callable[[Document], Document]:
     """Removes the function words of ``language``, whatever their case."""
+    without = without_stop_words(language)
+    return lambda document: replace(document, text=_normal(without(document.text)))
+
+
+def without_stop_words(language: str) -> Callable[[str], str]:
+    """A text's words but the function words of ``language``, whatever their case."""
     words = STOP_WORDS[language]
-
-    def remove(document: Document) -> Document:
-        kept = _WORD.sub(lambda m: "" if m.group().lower() in words else m.group(), document.text)
-        return replace(document, text=_normal(kept))
-
-    return remove
+    return lambda text: _WORD.sub(lambda m: "" if m[0].lower() in words else m[0], text)
 
 
 def of_length(least: int, most: int) -> Callable[[Document], bool]:

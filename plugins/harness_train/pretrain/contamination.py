@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -35,12 +35,16 @@ class Overlap:
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """The n-grams of all samples: ``owners[n-gram]`` are (task, number of the sample)."""
+    """The n-grams of all samples: ``owners[n-gram]`` are (task, number of the sample).
+
+    ``change`` is done to samples and documents alike before their words are taken.
+    """
 
     owners: Mapping[str, tuple[tuple[str, int], ...]]
     lengths: tuple[int, ...]
     samples: Mapping[str, int]
     checked: Mapping[str, int]
+    change: Callable[[str], str] = str
 
 
 def words_of(text: str) -> list[str]:
@@ -48,12 +52,20 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def index_tasks(evaluations: Iterable[Evaluation], n: int) -> Index:
-    """The n-grams of every task's requests and of those references that are texts."""
+def index_tasks(
+    evaluations: Iterable[Evaluation], n: int, change: Callable[[str], str] = str
+) -> Index:
+    """The n-grams of every task's requests and of those references that are texts.
+
+    ``change`` is what was done to the words of the corpus, such as leaving function words out:
+    a sample that keeps them would share no n-gram with a text that lost them.
+    """
     owners: dict[str, list[tuple[str, int]]] = {}
     samples, checked = {}, {}
     for evaluation in evaluations:
-        grams = [set(_grams_of_texts(texts, n)) for texts in _contents(evaluation.samples())]
+        grams = [
+            set(_grams_of_texts(texts, n)) for texts in _contents(evaluation.samples(), change)
+        ]
         shares = Counter(gram for each in grams for gram in each)
         most = max(2, WORDING * len(grams))
         own = [{gram for gram in each if shares[gram] <= most} for each in grams]
@@ -68,12 +80,13 @@ def index_tasks(evaluations: Iterable[Evaluation], n: int) -> Index:
         lengths=tuple(lengths),
         samples=samples,
         checked=checked,
+        change=change,
     )
 
 
 def matches(document: Document, index: Index) -> set[tuple[str, int]]:
     """The samples that share an n-gram with the document."""
-    words = words_of(f"{document.prompt} {document.text}")
+    words = words_of(index.change(f"{document.prompt} {document.text}"))
     return {
         owner
         for length in index.lengths
@@ -102,9 +115,9 @@ def note_of(found: Iterable[Overlap], n: int) -> str:
     return f"its training text shares {n}-grams of words with {', '.join(parts)}"
 
 
-def _contents(samples: Iterable[Sample]) -> list[list[list[str]]]:
+def _contents(samples: Iterable[Sample], change: Callable[[str], str]) -> list[list[list[str]]]:
     """Words of every text of every sample, without what all samples begin or end with."""
-    words = [[words_of(text) for text in _texts(sample)] for sample in samples]
+    words = [[words_of(change(text)) for text in _texts(sample)] for sample in samples]
     for place in range(max(map(len, words), default=0)):
         column = [texts[place] for texts in words if place < len(texts)]
         if len(column) < 2:

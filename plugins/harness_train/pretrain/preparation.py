@@ -66,7 +66,9 @@ def prepare(request: PretrainRequest, tell: Callable[[str], None] = lambda _: No
     options = request.corpus
     documents = list(read_corpus(options.files, options.documents))
     counts = [_count("read", documents, documents)]
-    index = index_tasks(request.evaluations, options.ngram)
+    thinned = "stopwords" in options.steps
+    change = cleaning.without_stop_words(options.language) if thinned else str
+    index = index_tasks(request.evaluations, options.ngram, change)
     for name in (step for step in STEPS if step in options.steps):
         tell(f"{name}: {len(documents)} documents")
         kept = list(_step(name, options, index)(documents))
