@@ -72,8 +72,12 @@ def test_a_prefix_of_a_texts_beginning_stands_for_the_beginning(
 
 @pytest.mark.parametrize("kind", ["t5", "bart"])
 def test_both_halves_of_an_encoder_decoder_read_it_and_write_with_it(kind: str) -> None:
+    with torch.device("meta"):  # counting, before anything is loaded
+        counted = methods.apply_method(both_halves(kind), "prefix", "generate", 20)
     model = both_halves(kind)
-    draw_prefix(model, LENGTH)
+    draw_prefix(model, methods.VIRTUAL_TOKENS)
+    learnt = sum(weight.numel() for name, weight in model.named_parameters() if NAME in name)
+    assert methods.trainable_parameters(counted) == learnt
     names = [name for name, _ in model.named_parameters() if f".{NAME}." in name]
     assert any("encoder" in name for name in names) and any("decoder" in name for name in names)
     torch.manual_seed(1)

@@ -9,6 +9,7 @@ of an encoder-decoder take it alike, with their own caches and masks, and no pos
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
 from collections.abc import Callable
@@ -29,6 +30,7 @@ NAME = "learnt_prefix"
 TOLD = "harness_prefix_"
 """What the names of our attention functions begin with; the one that they call follows."""
 INNER = ("sdpa", "eager")
+NOWHERE = "none of its layers has an attention that takes learnt keys and values"
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
@@ -64,6 +66,28 @@ def draw_prefix(model: Any, length: int) -> None:
     inner = _inner(model)
     if inner is None:
         raise ValueError(f"its attention is '{model.config._attn_implementation}', not sdpa")
+    if not model._can_set_attn_implementation():
+        raise ValueError(NOWHERE)
+    try:
+        found = _kept(model, inner, length)
+    except RuntimeError:
+        if model.device.type != "meta":
+            raise
+        # Some architectures look at numbers on their way, which are not there: ask a real twin.
+        with torch.device("cpu"):
+            found = _kept(type(model)(copy.deepcopy(model.config)), inner, length)
+    if not found:
+        raise ValueError(NOWHERE)
+    for name, (keys, values) in found.items():
+        if keys.shape[-2] != length:
+            raise ValueError("its attention reads other keys than those of the text")
+        pair = Prefix(keys, values).to(model.device)
+        model.get_submodule(name).add_module(NAME, pair)
+    _switch_on(model, inner)
+
+
+def _kept(model: Any, inner: str, length: int) -> dict[str, Pair]:
+    """The keys and values [heads, length, size] that each attention, by name, is called with."""
     found: dict[torch.nn.Module, Pair] = {}
 
     def note(
@@ -75,14 +99,7 @@ def draw_prefix(model: Any, length: int) -> None:
     _register(f"{TOLD}note", inner, note)
     with _attention(model, f"{TOLD}note"), torch.no_grad():
         _read_random(model, length)
-    names = {module: name for name, module in model.named_modules()}
-    if not found:
-        raise ValueError("none of its layers has an attention that takes learnt keys and values")
-    for module, (keys, values) in found.items():
-        if module not in names or keys.shape[-2] != length:
-            raise ValueError("its attention reads other keys than those of the text")
-        module.add_module(NAME, Prefix(keys, values))
-    _switch_on(model, inner)
+    return {name: found[module] for name, module in model.named_modules() if module in found}
 
 
 def take_off(model: Any) -> dict[str, torch.Tensor]:
