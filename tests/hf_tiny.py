@@ -63,6 +63,45 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "bloom": ("bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4, "vocab_size": EMBEDDED}),
     "mixtral": ("mixtral", GROUPED | {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "gpt_neo_window": (
+        "gpt_neo",
+        {
+            "hidden_size": 32,
+            "num_layers": 2,
+            "num_heads": 4,
+            "attention_types": [[["global", "local"], 1]],
+            "window_size": 6,
+            "max_position_embeddings": 64,
+            "vocab_size": EMBEDDED,
+        },
+    ),
+    "mpt": (
+        "mpt",
+        {"d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 64, "vocab_size": EMBEDDED},
+    ),
+    "gemma3_window": (
+        "gemma3_text",
+        GROUPED
+        | {
+            "head_dim": 8,
+            "sliding_window": 6,
+            "layer_types": ["sliding_attention", "full_attention"],
+        },
+    ),
+    "phi3_turning": (
+        "phi3",
+        GROUPED
+        | {
+            "original_max_position_embeddings": 16,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 10000.0,
+                "short_factor": [1.0] * 4,
+                "long_factor": [2.0] * 4,
+                "original_max_position_embeddings": 16,
+            },
+        },
+    ),
     "mamba": (
         "mamba",
         {"hidden_size": 32, "num_hidden_layers": 2, "vocab_size": EMBEDDED, "state_size": 4},
@@ -152,6 +191,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "roberta": SIZES | {"max_position_embeddings": 66, "pad_token_id": 1, "vocab_size": EMBEDDED},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "vocab_size": EMBEDDED},
 }
+HEADS["fnet"] = {k: v for k, v in SIZES.items() if k != "num_attention_heads"}
 HEADS["gpt2_padded"] = HEADS["gpt2"] | {"pad_token_id": 2}
 
 
@@ -160,7 +200,7 @@ def write_head(folder: Path, kind: str, head: str, labels: Sequence[str]) -> Any
     tokenizer in ``folder`` and return it; ``labels`` are its id2label."""
     import transformers
 
-    if kind == "bert":
+    if kind in ("bert", "fnet"):
         write_wordpieces(folder)
     else:
         write_tokenizer(folder, bos=kind == "roberta")
@@ -231,6 +271,8 @@ SEQ2SEQ: dict[str, dict[str, Any]] = {
     },
 }
 SEQ2SEQ["t5_tied"] = SEQ2SEQ["t5"] | {"tie_word_embeddings": True}
+SEQ2SEQ["marian"] = SEQ2SEQ["bart"]
+SEQ2SEQ["switch_transformers"] = SEQ2SEQ["t5"] | {"num_experts": 4, "num_decoder_layers": 2}
 SEQ2SEQ["bart_forced"] = SEQ2SEQ["bart"] | {"forced_bos_token_id": 0}
 
 
@@ -247,7 +289,8 @@ def write_seq2seq(folder: Path, kind: str) -> Any:
     )
     raw.save(path)
     special = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
-    config = AutoConfig.for_model(kind.split("_")[0], **(SEQ2SEQ[kind] | special))
+    name = kind if kind == "switch_transformers" else kind.split("_")[0]
+    config = AutoConfig.for_model(name, **(SEQ2SEQ[kind] | special))
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = AutoModelForSeq2SeqLM.from_config(config).eval()
@@ -256,5 +299,7 @@ def write_seq2seq(folder: Path, kind: str) -> Any:
                 if weight.dim() == 2:
                     weight.normal_(std=0.25)
         model.tie_weights()
+    if kind == "marian":  # as its checkpoints rule out padding
+        model.generation_config.bad_words_ids = [[token] for token in range(3, 200)]
     model.save_pretrained(folder)
     return AutoModelForSeq2SeqLM.from_pretrained(folder)

@@ -49,7 +49,7 @@ def classifier(folder: Path, labels: Sequence[str], kind: str = "bert") -> Any:
     return write_head(folder, kind, "SequenceClassification", labels)
 
 
-@pytest.fixture(scope="module", params=["bert", "roberta", "gpt2"])
+@pytest.fixture(scope="module", params=["bert", "roberta", "gpt2", "fnet"])
 def tagging(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp(request.param)
     return folder, tagger(folder, kind=request.param)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hf_tiny import ARCHITECTURES, write_checkpoint
+from hf_tiny import ARCHITECTURES, SIZES, write_checkpoint, write_tokenizer
 
+from harness.errors import DataError
 from harness.types import Generate, Loglikelihood, Model, ModelSettings, Request, Response
 
 torch = pytest.importorskip("torch")
@@ -75,7 +76,7 @@ def logprob(model: Any, context: Sequence[int], continuation: Sequence[int]) -> 
     """The sum that transformers' full logits give."""
     ids = torch.tensor([[*context, *continuation]])
     with torch.no_grad():
-        table = model(ids).logits[0].double().log_softmax(-1)
+        table = model(ids[:, :-1]).logits[0].double().log_softmax(-1)
     places = range(len(context) - 1, ids.shape[1] - 1)
     return float(sum(table[p, ids[0, p + 1]] for p in places))
 
@@ -123,6 +124,26 @@ def test_parameters_equal_the_loaded_model(checkpoint: Any) -> None:
     )
     assert counts.total == sum(p.numel() for p in plain.parameters())
     assert counts.non_embedding == rest
+
+
+def test_rows_that_come_and_go_stay_within_the_tables_of_a_model(tmp_path: Path) -> None:
+    # MPT's biases end with its context: rows that join late must not push others past it
+    plain = write_checkpoint(tmp_path, "mpt")
+    tokenizer = tokenizer_at(tmp_path)
+    requests = [Generate(prompt="a" * (1 + n % 4), max_tokens=9 + 5 * n) for n in range(10)]
+    expected = [generated(plain, tokenizer, r.prompt, r.max_tokens) for r in requests]
+    assert [a.text for a in ask(model_at(tmp_path, 3), requests)] == expected
+
+
+def test_a_model_that_looks_ahead_is_refused(tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model("bert", **SIZES)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    write_tokenizer(tmp_path)
+    with pytest.raises(DataError, match="changes with those that follow it") as error:
+        ask(model_at(tmp_path), [Generate(prompt="a", max_tokens=1)])
+    assert len(str(error.value).splitlines()) == 2
 
 
 def test_bfloat16_keeps_most_answers(tmp_path: Path) -> None:

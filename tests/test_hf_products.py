@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +146,19 @@ def test_attention_in_blocks_is_causal_attention(width: int, before: int, groups
     wanted = plain(query, own, mask, scale=0.3)  # type: ignore[arg-type]
     found = in_blocks(query, own, strip, scale=0.3)  # type: ignore[arg-type]
     assert torch.allclose(found, wanted, atol=1e-6)
+
+
+def test_few_kernels_are_kept_unless_the_user_says_otherwise() -> None:
+    # a thousand, which both libraries keep otherwise, took half a gigabyte
+    code = (
+        "import os, harness_hf.products as p, torch\n"
+        "torch.nn.functional.linear(torch.ones(3, 4), torch.ones(5, 4))\n"
+        "print(os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'], os.environ['LRU_CACHE_CAPACITY'])"
+    )
+    names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+    plain = {name: value for name, value in os.environ.items() if name not in names}
+    for given, wanted in (({}, "16 16"), ({"LRU_CACHE_CAPACITY": "40"}, "16 40")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=plain | given, capture_output=True, text=True
+        )
+        assert done.stdout.split() == wanted.split()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness_hf.answers import answer_language
 from harness_hf.budget import budget_of
 from harness_hf.generation import Generator
 from harness_hf.lean import LeanNetwork
-from harness_hf.probe import choose_network
+from harness_hf.probe import choose_network, one_by_one
 from harness_hf.scoring import Scorer
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness.types import Request, Response
     from harness_hf.generation import Continuation, Job
     from harness_hf.loading import Loaded
+    from harness_hf.network import Network
     from harness_hf.prompts import CausalPrompts, Scoring
     from harness_hf.scoring import Likelihood
 
@@ -33,20 +34,52 @@ class DecoderEngine:
         chunked = isinstance(self.network, LeanNetwork)
         self.budget = budget_of(loaded, context=prompts.context, chunked=chunked)
         self.ends = end_tokens(loaded)
+        self.turn = turning_length(loaded.model.config)
+        self._apart = one_by_one(loaded.model, loaded.device) if self.turn else None
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Yield ``(number, response)`` for every request, likelihoods first."""
         yield from answer_language(requests, self.prompts, self.ends, self._score, self._generate)
 
     def _score(self, jobs: Sequence[Scoring]) -> Iterator[tuple[int, Likelihood | None]]:
-        scorer = Scorer(self.network, rows=self.rows, tokens=self.budget.tokens)
-        return scorer.run([job.windows for job in jobs])
+        lengths = [max((len(w.ids) - 1 for w in job.windows), default=0) for job in jobs]
+        for network, numbers in self._networks(lengths):
+            scorer = Scorer(network, rows=self.rows, tokens=self.budget.tokens)
+            for place, found in scorer.run([jobs[n].windows for n in numbers]):
+                yield numbers[place], found
 
     def _generate(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Continuation | None]]:
-        longest = max((len(job.prompt.ids) + job.most for job in jobs), default=1)
-        limit = self.rows or self.budget.rows(longest)
-        generator = Generator(self.network, self.codec, limit=limit, tokens=self.budget.tokens)
-        return generator.run(jobs)
+        lengths = [len(job.prompt.ids) + job.most - 1 for job in jobs]
+        limit = self.rows or self.budget.rows(max(lengths, default=0) + 1)
+        for network, numbers in self._networks(lengths):
+            generator = Generator(network, self.codec, limit=limit, tokens=self.budget.tokens)
+            for place, found in generator.run([jobs[n] for n in numbers]):
+                yield numbers[place], found
+
+    def _networks(self, lengths: Sequence[int]) -> Iterator[tuple[Network, list[int]]]:
+        """What reads which of the texts, of so many tokens each: those beyond the length at which
+        the positions of a whole text turn are read apart, without slots from before the turn."""
+        numbers = range(len(lengths))
+        if self._apart is None or self.turn is None:
+            yield self.network, list(numbers)
+            return
+        for network, long in ((self.network, False), (self._apart, True)):
+            chosen = [n for n in numbers if (lengths[n] > self.turn) is long]
+            if chosen:
+                yield network, chosen
+
+
+def turning_length(config: Any) -> int | None:
+    """The tokens beyond which all positions of a text are rotated otherwise, ``None`` if never.
+
+    LongRoPE (Ding et al. 2024, arXiv:2402.13753) has two sets of frequencies, one for texts as
+    long as those of the first training, one for longer ones; Phi-3 and Phi-4 use it.
+    """
+    stated = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    kinds = [stated, *(part for part in stated.values() if isinstance(part, dict))]
+    found = [k for k in kinds if k.get("rope_type") == "longrope"]
+    lengths = [k.get("original_max_position_embeddings") for k in found]
+    return min((int(n) for n in lengths if n), default=None)
 
 
 def end_tokens(loaded: Loaded) -> frozenset[int]:

@@ -10,11 +10,16 @@ import torch
 from harness_hf.batching import batches, split_on_out_of_memory
 from harness_hf.budget import budget_of
 from harness_hf.network import inference
+from harness_hf.probe import HALF_TOLERANCE, TOLERANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness_hf.loading import Loaded
+
+
+PROBED = (12, 7, 3, 9, 2, 4)
+"""Lengths of the random texts that are read side by side and alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +34,33 @@ class Head:
     """A classification head. ``rows`` fixes how many texts are computed together."""
 
     def __init__(self, loaded: Loaded, *, rows: int | None) -> None:
-        """Wrap the weights; a model that tells texts from padding by a pad id it does not have
-        reads them one by one."""
+        """Wrap the weights. A model that tells texts from padding by a pad id it does not have, or
+        does not tell them apart, reads them one by one."""
         self.model = loaded.model
         self.device = loaded.device
         pad = getattr(self.model.config.get_text_config(), "pad_token_id", None)
         self.pad = 0 if pad is None else int(pad)
-        self.rows = 1 if pad is None else rows
+        self.rows = 1 if pad is None or not self._apart() else rows
         self.budget = budget_of(loaded, context=None, chunked=True)
+
+    def _apart(self) -> bool:
+        """Whether a text has the same logits beside a longer one as alone: not where padding has
+        a part in attention (FNet), convolutions (ConvBERT) or the choice of the last token."""
+        draw = torch.Generator().manual_seed(0)
+        size = int(self.model.get_input_embeddings().weight.shape[0])
+        drawn = [torch.randint(size, (n,), generator=draw).tolist() for n in PROBED]
+        rows = [Row(ids=tuple(token for token in ids if token != self.pad)) for ids in drawn]
+        try:
+            with inference():
+                alone = [self._forward([row])[0] for row in rows]
+                beside = self._forward(rows)
+        except ValueError:  # a head that asks for an end of text in every text
+            return False
+        far = [
+            float((other[: len(one)] - one).abs().max() / one.abs().max())
+            for one, other in zip(alone, beside, strict=True)
+        ]
+        return max(far) <= TOLERANCE.get(self.model.dtype, HALF_TOLERANCE)
 
     def run(self, rows: Sequence[Row]) -> Iterator[tuple[list[int], torch.Tensor | None]]:
         """Yield numbers of rows with their logits, which begin with the number's place.

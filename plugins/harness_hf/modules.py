@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -24,22 +24,28 @@ class ModuleNetwork:
     ``mask_style`` says how masks are told to the model: ``dense``, per query and key, which
     transformers hands through to attention; ``padding``, a 0/1 mask per key that the model's own
     code extends (needed by ALiBi models, which count positions from it, and by windowed
-    attention); ``none``: the model cannot work with our key-value slots.
+    attention); ``none``: the model cannot work with our key-value slots. ``alone``: what it
+    computes for a row depends on those beside it, so that each is read by itself; only for
+    ``none``.
     """
 
-    def __init__(self, model: Any, device: torch.device) -> None:
-        """Wrap ``model``, which is on ``device`` already."""
+    def __init__(self, model: Any, device: torch.device, *, most: int | None = None) -> None:
+        """Wrap ``model``, which is on ``device`` already; ``most``: positions that it reads."""
         self.model = model
         self.device = device
+        self.most = most
         self.mask_style: MaskStyle = "dense"
+        self.alone = False
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
         self.head = model.get_output_embeddings()
         self.cache = cache_argument(model)
+        # texts in one row are wider than any text, and so than such a table, of BigBird for one
+        self._typed = any(n.endswith("token_type_ids") for n, _ in model.named_buffers())
 
     @property
     def shares(self) -> bool:
         """Only with dense masks can tokens be told exactly what they attend to."""
-        return self.mask_style == "dense"
+        return self.mask_style == "dense" and not self._typed
 
     @property
     def keeps(self) -> bool:
@@ -62,7 +68,8 @@ class ModuleNetwork:
     ) -> tuple[Logits, Slots | None]:
         """See :meth:`Network.trunk`. Padding on the right needs no mask: nothing sees it."""
         if header is None and not keep:
-            return self._forward(ids, index, use_cache=False), None
+            read = self._one_by_one if self.alone else partial(self._forward, use_cache=False)
+            return read(ids, index), None
         rows, width = ids.shape
         slots = Slots.over(header, rows, self.device, apart=False)
         inputs: dict[str, Any] = {}
@@ -77,6 +84,8 @@ class ModuleNetwork:
 
     def step(self, ids: torch.Tensor, slots: Slots) -> Logits:
         """See :meth:`Network.step`."""
+        if self.most is not None:
+            slots.within(self.most)
         width = slots.length + 1
         bias = slots.bias(width, self.dtype)
         mask = bias if self.mask_style == "dense" else (bias[:, 0, 0] == 0).long()
@@ -112,6 +121,19 @@ class ModuleNetwork:
 
     def _cached(self, slots: Slots) -> dict[str, Any]:
         return {self.cache: _cache(slots), "use_cache": True}
+
+    def _one_by_one(self, ids: torch.Tensor, index: torch.Tensor) -> Logits:
+        """The same logits with each row read apart, up to the last token that is asked for."""
+        width = ids.shape[1]
+        places = index.tolist()
+        found: dict[int, torch.Tensor] = {}
+        for row in dict.fromkeys(place // width for place in places):
+            own = [place for place in places if place // width == row]
+            last = max(own) % width
+            columns = torch.tensor([place % width for place in own], device=self.device)
+            table = self._forward(ids[row : row + 1, : last + 1], columns, use_cache=False).rows
+            found.update(zip(own, table, strict=True))
+        return Logits(rows=torch.stack([found[place] for place in places]))
 
     def _positions(self, positions: torch.Tensor) -> dict[str, Any]:
         return {"position_ids": positions} if self.takes_positions else {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from harness.errors import DataError
 from harness_hf.batching import LOG
 from harness_hf.lean import LeanNetwork
 from harness_hf.memory import free_bytes
@@ -37,12 +38,14 @@ WINDOWED = {"sliding_attention", "chunked_attention"}
 def choose_network(model: Any, device: torch.device, *, most: int | None) -> Network:
     """Return the fastest network that agrees with plain passes of ``model``.
 
-    ``most`` is how many positions will be used.
+    ``most`` is how many positions will be used. Raises :class:`harness.errors.DataError` for a
+    model whose word about a token depends on those that follow.
     """
-    plain = ModuleNetwork(model, device)
+    plain = ModuleNetwork(model, device, most=most)
     with inference():
         rows = _random_rows(plain.embedded, device)
         expected = torch.cat([_plain(plain, row) for row in rows])
+        _require_causal(plain, rows[0])
         decoder = None if has_prefix(model) else take_apart(model, most=most)
         if decoder is not None:
             laid_out = _laid_out(decoder, device)
@@ -62,9 +65,38 @@ def choose_network(model: Any, device: torch.device, *, most: int | None) -> Net
             plain.mask_style = style
             if _agrees(plain, rows, expected, plain.dtype):
                 return plain
-    plain.mask_style = "none"
-    LOG.info("%s takes no key-value slots: generation recomputes", type(model).__name__)
+        plain.mask_style = "none"
+        LOG.info("%s takes no key-value slots: generation recomputes", type(model).__name__)
+        plain.alone = not _near(_padded(plain, rows), expected, plain.dtype)
+        if plain.alone:
+            LOG.info("%s reads a row otherwise in company: one by one", type(model).__name__)
     return plain
+
+
+def one_by_one(model: Any, device: torch.device) -> Network:
+    """Plain passes of ``model`` over one row at a time."""
+    plain = ModuleNetwork(model, device)
+    plain.mask_style = "none"
+    plain.alone = True
+    return plain
+
+
+def _require_causal(network: ModuleNetwork, row: torch.Tensor) -> None:
+    """Refuse models that look ahead, as encoders do; of them transformers loads some, too."""
+    part = len(row) // 2
+    place = torch.tensor([part - 1], device=network.device)
+    whole, _ = network.trunk(row[None, :], place, header=None, keep=False)
+    short = _plain(network, row[:part])
+    # what is no number agrees with nothing, and is refused answer by answer
+    if not bool(short.isfinite().all()) or _near(whole.table(), short, network.dtype):
+        return
+    model = network.model
+    raise DataError(
+        f"hf: {model.name_or_path}: what this {type(model).__name__} says of a token changes with "
+        "those that follow it, so it cannot continue a text.\n"
+        "Use a causal model (an encoder such as BERT becomes one with is_decoder, if it was "
+        "trained as one)."
+    )
 
 
 def _laid_out(decoder: Decoder, device: torch.device) -> Decoder | None:
@@ -110,7 +142,6 @@ def _agrees(
     network: Network, rows: Sequence[torch.Tensor], expected: torch.Tensor, dtype: torch.dtype
 ) -> bool:
     """Whether every way of reading ``rows`` ends with the ``expected`` logits."""
-    tolerance = TOLERANCE.get(dtype, HALF_TOLERANCE) * max(float(expected.std()), 1e-6)
     ways = [_stepwise(0)]
     if network.shares:
         ways += [_stepwise(HEADER), _branching]
@@ -119,10 +150,23 @@ def _agrees(
             found = way(network, rows)
         except Exception:  # a way that an architecture does not know fails in any manner
             return False
-        # not <=, which NaN must not pass
-        if not bool((found - expected).abs().max() <= tolerance):
+        if not _near(found, expected, dtype):
             return False
     return True
+
+
+def _near(found: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether logits are the same but for rounding; NaN is near nothing."""
+    tolerance = TOLERANCE.get(dtype, HALF_TOLERANCE) * max(float(expected.std()), 1e-6)
+    return bool((found - expected).abs().max() <= tolerance)
+
+
+def _padded(network: ModuleNetwork, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The last logits of ``rows`` read side by side, padded on the right."""
+    ids = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+    ends = [number * ids.shape[1] + len(row) - 1 for number, row in enumerate(rows)]
+    index = torch.tensor(ends, device=network.device)
+    return network.trunk(ids, index, header=None, keep=False)[0].table()
 
 
 def _stepwise(header_length: int) -> Any:

@@ -161,10 +161,20 @@ class Slots:
         for buffer in (*self.keys, *self.values):
             buffer[holes, :, : self.length] = buffer[movers, :, : self.length]
 
+    def within(self, most: int) -> None:
+        """Give up leading slots that no row uses where another token would make more than ``most``
+        slots: a model's table of positions or of biases may hold no more, whoever sees them."""
+        unused = int(self.starts.min()) - self.base if self.length >= most else 0
+        if unused:
+            self._shorten(unused)
+            self._bias = None
+
     def _give_up(self, unused: int) -> None:
         own = self.length - self.base
-        if unused < GROWTH or unused * 3 < own:
-            return
+        if unused >= GROWTH and unused * 3 >= own:
+            self._shorten(unused)
+
+    def _shorten(self, unused: int) -> None:
         for buffer in (*self.keys, *self.values):
             kept = buffer[: self.rows, :, self.base + unused : self.length].clone()
             buffer[: self.rows, :, self.base : self.length - unused] = kept

@@ -44,6 +44,13 @@ class Source:
         )
 
 
+def never_written(settings: Any) -> set[int]:
+    """The tokens that a checkpoint's settings of generation rule out: Marian's models would write
+    their padding, whose logit is 0, without end."""
+    alone = (ids[0] for ids in settings.bad_words_ids or () if len(ids) == 1)
+    return {*alone, *(settings.suppress_tokens or ())}
+
+
 class EncoderDecoder:
     """Forward passes of an encoder-decoder model of transformers."""
 
@@ -53,6 +60,7 @@ class EncoderDecoder:
         self.device = device
         self.cache = cache_argument(model)
         self.vocabulary = int(model.get_output_embeddings().weight.shape[0])
+        self.never = sorted(never_written(model.generation_config))
 
     def encode(self, texts: Sequence[Ids]) -> Source:
         """Read ``texts`` side by side."""
@@ -70,13 +78,18 @@ class EncoderDecoder:
     def step(self, source: Source, ids: torch.Tensor, cache: Any) -> tuple[Logits, Any]:
         """Logits after each row of ``ids`` [rows, new], and the cache grown."""
         output = self._forward(ids, source, use_cache=True, **{self.cache: cache})
-        return Logits(rows=output.logits[:, -1]), getattr(output, self.cache)
+        logits = output.logits[:, -1]
+        if self.never:
+            logits[:, self.never] = -torch.inf
+        return Logits(rows=logits), getattr(output, self.cache)
 
     def _forward(self, ids: torch.Tensor, source: Source, **more: Any) -> Any:
         from transformers.modeling_outputs import BaseModelOutput
 
+        read = BaseModelOutput(last_hidden_state=source.states)
+        read.router_logits = None  # which models with experts hand on, though no answer needs it
         return self.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=source.states),
+            encoder_outputs=read,
             attention_mask=source.seen,
             decoder_input_ids=ids,
             return_dict=True,
