@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from harness.errors import DataError, SaveError, UsageError
 from harness.pretraining import (
+    STEPS,
     CorpusOptions,
     Evaluation,
     FamilyOptions,
@@ -525,6 +526,10 @@ def test_a_dry_run_shows_steps_and_sizes_and_trains_nothing(
     )
     said = capsys.readouterr().out
     assert "normalise" in said and "documents in" in said
+    changed = ["--also", "near,exact", "--also", "symbols", "--skip", "normalise, near"]
+    assert invoke(["pretrain", str(recipe), "--dry-run", *changed]) == 0
+    other = capsys.readouterr().out
+    assert [name for name in STEPS if f"\n{name} " in other] == ["symbols", "exact"]
     assert said.count("toy-") == 2 and "memory MB" in said
     assert not (recipe.parent / "models").exists()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -145,15 +145,21 @@ def _with_options(tables: dict[str, Any], said: dict[str, Any]) -> dict[str, Any
 
 def _steps(corpus: dict[str, Any], given: dict[str, Any]) -> list[str] | None:
     """The steps of the recipe or the usual ones, changed by --steps, --also and --skip."""
-    chosen, also, skip = (given.pop(name, None) for name in ("steps", "also", "skip"))
-    for step in [*(also or ()), *(skip or ())]:
+    chosen = given.pop("steps", None)
+    also, skip = (_parts(given.pop(name, None) or ()) for name in ("also", "skip"))
+    for step in [*also, *skip]:
         if step not in STEPS:
             raise click.UsageError(f"Unknown step '{step}'. There are: {', '.join(STEPS)}.")
-    if chosen is None and also is None and skip is None:
+    if chosen is None and not also and not skip:
         return None
     usual = corpus.get("steps", list(make_recipe({}, where="").corpus.steps))
-    steps = [part for part in chosen.split(",") if part] if chosen is not None else list(usual)
-    return [step for step in [*steps, *(also or ())] if step not in (skip or ())]
+    steps = _parts((chosen,)) if chosen is not None else list(usual)
+    return [step for step in [*steps, *also] if step not in skip]
+
+
+def _parts(values: Sequence[str]) -> list[str]:
+    """What is named, by commas or by an option that is repeated."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
 def _evaluations(registry: Registry, made: Recipe) -> tuple[Evaluation, ...]:
