@@ -31,7 +31,26 @@ def test_a_batch_stays_within_its_share_but_for_the_least(
         assert rows == 1 or rows * longest * costs.kept <= free * SHARE
 
 
-def test_a_cpu_has_fixed_bounds() -> None:
+@given(free=st.integers(0, 10**11), costs=COSTS)
+def test_a_cpu_takes_what_pays_or_what_it_has(free: int, costs: Costs) -> None:
+    budget = Budget.on_cpu(free, costs)
+    each = costs.kept + costs.passing + costs.logits
+    assert budget.tokens == CPU_TOKENS or budget.tokens in (1, int(free * SHARE) // each)
+    for longest in (1, 100, 10**6):
+        rows = budget.rows(longest)
+        assert rows == CPU_ROWS or rows == 1 or (rows + 1) * longest * costs.kept > free * SHARE
+        assert 1 <= rows <= CPU_ROWS
+        assert rows == 1 or rows * longest * costs.kept <= free * SHARE
+
+
+def test_texts_that_the_host_cannot_hold_together_take_turns() -> None:
+    # 24 layers of 16 heads of 128: 64 texts of 2,048 tokens would take 51 GB
+    costs = Costs(kept=2 * 24 * 2048 * 4, passing=10**5, logits=0)
+    budget = Budget.on_cpu(16 * 10**9, costs)
+    assert (budget.tokens, budget.rows(2048)) == (CPU_TOKENS, 9)
+
+
+def test_what_memory_there_is_nobody_knows() -> None:
     budget = Budget()
     assert (budget.tokens, budget.rows(10**6)) == (CPU_TOKENS, CPU_ROWS)
 

@@ -1,4 +1,4 @@
-"""How much is computed at once: on a GPU by the memory that is left, on a CPU by what pays."""
+"""How much is computed at once: by the memory that is left, on a CPU no more than pays."""
 
 from __future__ import annotations
 
@@ -57,10 +57,11 @@ class Costs:
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """``tokens`` bound rows times width of a batch; ``slots``, where there is a bound, the tokens
-    that all rows of a generation hold together."""
+    that all rows of a generation hold together; ``most`` the rows."""
 
     tokens: int = CPU_TOKENS
     slots: int | None = None
+    most: int = CPU_ROWS
 
     @classmethod
     def within(cls, free: int, costs: Costs, *, context: int | None) -> Budget:
@@ -69,25 +70,34 @@ class Budget:
         masks = (3 + costs.scores) * (context or 0)
         each = costs.kept + costs.passing + costs.logits + masks
         tokens = min(MOST_TOKENS, max(CPU_TOKENS, usable // each))
+        return cls(tokens=tokens, slots=usable // max(1, costs.kept), most=MOST_ROWS)
+
+    @classmethod
+    def on_cpu(cls, free: int, costs: Costs) -> Budget:
+        """What pays on a CPU, or what ``free`` bytes hold where that is less: a host that has no
+        memory left kills the process, and there is nothing to split then."""
+        usable = int(free * SHARE)
+        each = costs.kept + costs.passing + costs.logits
+        tokens = max(1, min(CPU_TOKENS, usable // each))
         return cls(tokens=tokens, slots=usable // max(1, costs.kept))
 
     def rows(self, longest: int) -> int:
         """How many texts of up to ``longest`` tokens are continued at a time."""
         if self.slots is None:
-            return CPU_ROWS
-        return max(1, min(MOST_ROWS, self.slots // max(1, longest)))
+            return self.most
+        return max(1, min(self.most, self.slots // max(1, longest)))
 
 
 def budget_of(loaded: Loaded, *, context: int | None, chunked: bool) -> Budget:
     """The budget of a loaded model on its device."""
-    if loaded.device.type == "cpu":
-        return Budget()
     size = loaded.model.dtype.itemsize
     scored = loaded.device.type == "mps"
     costs = Costs.of(loaded.model.config, size=size, chunked=chunked, scored=scored)
     free = free_bytes(str(loaded.device))
     if costs is None or free is None:
         return Budget()
+    if loaded.device.type == "cpu":
+        return Budget.on_cpu(free, costs)
     return Budget.within(free, costs, context=context)
 
 
