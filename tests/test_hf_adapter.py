@@ -7,7 +7,9 @@ import logging
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +205,41 @@ def test_hub_id_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "not in the local cache" in str(error.value)
     assert "Check the path or the id" in str(error.value)
     assert str(error.value).count("\n") <= 2
+
+
+def test_what_the_hub_says_is_too_large_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    asked: list[str] = []
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            counts = {"parameters": {"BF16": 10**13}, "total": 10**13}
+            body = json.dumps({"id": "org/giant", "siblings": [], "safetensors": counts}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(
+        huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}"
+    )
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    try:
+        with pytest.raises(ModelError, match=r"org/giant take 40,000\.0 GB in float32 .* in all"):
+            _ = model_at(Path("org/giant")).info
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert [path.partition("?")[0] for path in asked] == ["/api/models/org/giant"]
 
 
 def test_missing_files_are_named(copy: Path, tmp_path: Path) -> None:

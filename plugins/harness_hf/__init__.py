@@ -12,6 +12,8 @@ The modules, in the order in which they build on each other:
 ``memory``      whether weights fit, before they are loaded
 ``described``   what a checkpoint says of itself, without its weights
 ``loading``     device, dtype, weights and tokenizer
+``hubsize``     whether a model of the hub can fit, before it is fetched
+``resolve``     from a path or hub id to a folder
 ``prompts``     requests as token ids, exactly as they are read
 ``logits``      logits of chosen positions, and what is read off them
 ``network``     the three calls that scoring and generation need of a causal model

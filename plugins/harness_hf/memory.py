@@ -9,6 +9,7 @@ from harness.errors import ModelError
 
 if TYPE_CHECKING:
     from harness_hf.described import Described
+    from harness_hf.options import Options
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 CGROUP = Path("/sys/fs/cgroup")
@@ -22,7 +23,9 @@ def check_memory(described: Described) -> None:
 
     Only the weights count: what is computed with them is kept within what is left.
     """
-    _require(described, free_bytes(described.device), "free")
+    numbers = sum(t.numel for t in described.tensors)
+    free = free_bytes(described.device)
+    _require(described.options, numbers, described.dtype, described.device, free, "free")
 
 
 def check_capacity(described: Described) -> None:
@@ -30,22 +33,27 @@ def check_capacity(described: Described) -> None:
 
     For before the files are read at all: a digest of more than a memory holds takes minutes.
     """
-    if sum(t.numel for t in described.tensors) * BYTES[described.dtype] > SURELY:
-        _require(described, whole_bytes(described.device), "in all")
-
-
-def _require(described: Described, free: int | None, which: str) -> None:
     numbers = sum(t.numel for t in described.tensors)
-    needed = numbers * BYTES[described.dtype]
+    require_capacity(described.options, numbers, described.dtype, described.device)
+
+
+def require_capacity(options: Options, numbers: int, dtype: str, device: str) -> None:
+    """Raise :class:`harness.errors.ModelError` where ``device`` never holds so many ``numbers``."""
+    if numbers * BYTES[dtype] > SURELY:
+        _require(options, numbers, dtype, device, whole_bytes(device), "in all")
+
+
+def _require(
+    options: Options, numbers: int, dtype: str, device: str, free: int | None, which: str
+) -> None:
+    needed = numbers * BYTES[dtype]
     if free is None or needed <= free:
         return
-    options = described.options
     half = numbers * BYTES["bfloat16"]
     smaller = f"dtype=bfloat16 ({_size(half)}), " if half <= free and half < needed else ""
     raise ModelError(
-        f"{options.scheme}: the weights of {options.source} take {_size(needed)} in "
-        f"{described.dtype} ({numbers:,} numbers), and {described.device} has {_size(free)} "
-        f"{which}.\n"
+        f"{options.scheme}: the weights of {options.source} take {_size(needed)} in {dtype} "
+        f"({numbers:,} numbers), and {device} has {_size(free)} {which}.\n"
         f"Use {smaller}another device or a smaller model."
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.errors import ModelError, UsageError, suggestion
 from harness.wording import family_of
 from harness_hf.checkpoint import Checkpoint, open_checkpoint
+from harness_hf.hubsize import check_before_fetching
 from harness_hf.quiet import quiet
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def find(options: Options) -> Checkpoint:
     """Return the checkpoint that ``options.source`` names, fetched from the hub if need be.
 
     Raises :class:`harness.errors.UsageError` for a path that does not exist and
-    :class:`harness.errors.ModelError` for a hub id that cannot be had.
+    :class:`harness.errors.ModelError` for a hub id that cannot be had, or whose weights no memory
+    here could hold.
     """
     folder = Path(options.source).expanduser()
     if folder.is_dir():
@@ -33,6 +35,7 @@ def find(options: Options) -> Checkpoint:
         )
     if not HUB_ID.fullmatch(options.source) or (folder.parent.is_dir() and "/" in options.source):
         raise UsageError(_no_such_path(folder, options.source))
+    check_before_fetching(options.source, options)
     return _from_hub(options.source, options.revision)
 
 
