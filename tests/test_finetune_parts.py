@@ -22,7 +22,7 @@ from harness.errors import DataError, UsageError  # noqa: E402
 from harness.training import FinetuneRequest, Method, Start  # noqa: E402
 from harness.types import TaskSettings  # noqa: E402
 from harness_hf.tokens import Codec  # noqa: E402
-from harness_train.finetune import costs, examples, methods, ready, starting, training  # noqa: E402
+from harness_train.finetune import costs, course, examples, methods, ready, starting, training  # noqa: E402
 from harness_train.finetune.cells import Cell  # noqa: E402
 from harness_train.finetune.encoding import IGNORED, Encoder, collator  # noqa: E402
 from harness_train.finetune.examples import Labelled, Prompted, Tagged  # noqa: E402
@@ -195,6 +195,22 @@ def test_what_a_method_learns_is_merged_into_plain_weights(
         after = merged(input_ids=ids).logits
     assert type(merged).__module__.startswith("transformers.")
     assert torch.allclose(before, after, atol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [2, 3, 7, 30])
+def test_adalora_ends_at_its_budget_however_few_steps_there_are(bert: Path, steps: int) -> None:
+    model = starting.load_model(base_of(bert, "tag"), "tag", TAGS, 0)
+    model = methods.apply_method(model, "adalora", "tag", steps)
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-2)
+    watch = course.watch(model, "tag", steps, SimpleNamespace())  # type: ignore[arg-type]
+    ids = torch.tensor([[2, 8, 9, 3]])
+    for step in range(steps):
+        model(input_ids=ids, labels=torch.tensor([[0, 1, 2, 0]])).loss.backward()
+        optimiser.step()
+        watch.on_optimizer_step(None, SimpleNamespace(global_step=step), None)
+        optimiser.zero_grad()
+    ranks = [int((w != 0).sum()) for name, w in model.named_parameters() if "lora_E" in name]
+    assert len(ranks) > 1 and sum(ranks) == methods.RANK * len(ranks)
 
 
 def test_the_head_alone_is_trained_by_the_method_head(bert: Path) -> None:

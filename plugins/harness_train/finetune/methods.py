@@ -106,7 +106,8 @@ def _wrapped(model: Any, method: Method, kind: RequestKind, steps: int) -> Any:
             r=RANK, lora_alpha=2 * RANK, lora_dropout=0.0, task_type=task, target_modules=targets
         )
         return peft.get_peft_model(model, lora)
-    steps = max(steps, 10)
+    # The budget is met half-way, at least one step before the last, however few there are: peft
+    # cuts the ranks at step total_step - tfinal, counted from nought.
     return peft.get_peft_model(
         model,
         peft.AdaLoraConfig(
@@ -115,7 +116,7 @@ def _wrapped(model: Any, method: Method, kind: RequestKind, steps: int) -> Any:
             lora_alpha=2 * RANK,
             lora_dropout=0.0,
             tinit=steps // 10,
-            tfinal=steps // 2,
+            tfinal=max(1, steps // 2) if steps > 1 else 0,
             deltaT=max(1, steps // 100),
             total_step=steps,
             task_type=task,
