@@ -161,3 +161,20 @@ def test_a_prefix_of_another_model_and_of_peft_is_refused(tmp_path: Path) -> Non
     (tmp_path / "out" / FOLDER / WEIGHTS).rename(tmp_path / "out" / FOLDER / "adapter_config.json")
     with pytest.raises(DataError, match="peft's format"):
         with_prefix(causal(tmp_path, "gpt2"), tmp_path / "out")
+
+
+def test_our_network_reads_texts_behind_a_prefix_together_as_alone(tmp_path: Path) -> None:
+    from harness_hf.modules import ModuleNetwork
+    from harness_hf.probe import choose_network
+
+    model = causal(tmp_path, "llama")
+    draw_prefix(model, LENGTH)
+    network = choose_network(model, torch.device("cpu"), most=64)
+    assert isinstance(network, ModuleNetwork) and network.shares
+    ids = torch.randint(hf_tiny.EMBEDDED, (3, 6))
+    with torch.no_grad():
+        logits, _ = network.trunk(ids, torch.arange(18), header=None, keep=True)
+        one_by_one = torch.cat([model(row[None]).logits[0] for row in ids])
+        nothing, _ = network.trunk(ids, torch.arange(0), header=None, keep=True)
+    torch.testing.assert_close(logits.table(), one_by_one, atol=1e-4, rtol=1e-4)
+    assert nothing.rows.shape[0] == 0

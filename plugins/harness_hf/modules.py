@@ -155,7 +155,7 @@ class ModuleNetwork:
             output = self.model(input_ids=ids, return_dict=True, **inputs)
         finally:
             handle.remove()
-        return Logits(rows=output.logits.reshape(len(index), -1))
+        return Logits(rows=output.logits.flatten(0, -2))
 
 
 def cache_argument(model: Any) -> str:
