@@ -270,6 +270,18 @@ def test_what_every_request_would_meet_ends_the_asking_soon(fault: Fault, words:
         assert sum(server.attempts.values()) <= 10
 
 
+@pytest.mark.parametrize("status", [302, 307, 308])
+def test_a_server_that_was_not_named_is_not_asked(status: int) -> None:
+    with ApiServer() as other:
+        place = f"{other.url}/chat/completions"
+        moved = Fault(status=status, headers={"Location": place})
+        said = pytest.raises(ModelError, match=f"elsewhere .{status}: {place}")
+        with ApiServer(fault=lambda attempt, body: moved) as server, said as caught:
+            list(model(server).respond(prompts(5)))
+        assert len(str(caught.value).splitlines()) == 2
+        assert other.bodies == []
+
+
 def test_when_every_request_is_refused_most_are_not_even_asked() -> None:
     with ApiServer(fault=lambda attempt, body: Fault(status=400)) as server:
         answers = ask(model(server), prompts(50))

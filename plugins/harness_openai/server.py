@@ -41,6 +41,8 @@ class Server:
             api_key=secret.reveal(),
             base_url=options.address.base_url,
             max_retries=0,  # retries are ours: they know the pace and the account
+            # what another server says is no answer of the one that was named
+            http_client=sdk.DefaultAsyncHttpxClient(follow_redirects=False),
             timeout=sdk.Timeout(self._seconds, connect=min(self._seconds, CONNECT_SECONDS)),
         )
 
@@ -115,7 +117,13 @@ class Server:
                 f"refuses {key} ({status}: {said}).\n"
                 "Set the variable to a valid key, or name another one with the option key=VARIABLE"
             )
-        if status in (404, 405, 501) or status < 400:
+        if status < 400:
+            place = self._words(error.response.headers.get("Location", "an unnamed place"))
+            return self._fatal(
+                f"sends requests elsewhere ({status}: {place}), where nothing was asked.\n"
+                "Name that address instead, if you trust it"
+            )
+        if status in (404, 405, 501):
             return self._fatal(
                 f"knows no model '{self._options.address.model}', or has no endpoint "
                 f"{self._options.endpoint} there ({status}: {said}).\n"
