@@ -30,30 +30,9 @@ GIB = 2**30
 
 
 def write_sweep(path: Path, rows: Sequence[TrainedModel]) -> None:
-    """One line a cell as CSV, put in place whole.
-
-    ``N`` counts parameters without embeddings, ``params`` all, ``U`` distinct training tokens,
-    ``D`` those read up to the weights that were kept and ``C`` the operations for them. Scores are
-    of the validation texts, or of a task's where they are called ``TASK/METRIC``. What diverged
-    or failed has no numbers there, so no law is fitted to
-    it. Raises SaveError.
-    """
-    scores = sorted({name for row in rows for name in row.scores})
+    """The lines of :func:`sweep_lines` as CSV, put in place whole. Raises SaveError."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*IDENTITY, *SETTINGS, *COUNTS, *COSTS, *scores, "address", "error"])
-    for row in rows:
-        known = row.outcome == "complete"
-        counts = (row.non_embedding, row.parameters, row.trainable, row.samples)
-        costs = (row.unique_tokens, row.tokens, row.flops, row.step, row.seconds, row.peak_bytes)
-        writer.writerow(
-            [row.name, row.family, row.outcome]
-            + [row.settings.get(name, "") for name in SETTINGS[:-1]]
-            + [row.settings.get("training", row.name)]
-            + [value if known else "" for value in (*counts, *costs)]
-            + [row.scores.get(name, "") for name in scores]
-            + [row.model, row.error]
-        )
+    csv.writer(text, lineterminator="\n").writerows(sweep_lines(rows))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
@@ -61,6 +40,33 @@ def write_sweep(path: Path, rows: Sequence[TrainedModel]) -> None:
         partial.replace(path)
     except OSError as error:
         raise SaveError(f"{path} could not be saved: {error.strerror or error}.") from error
+
+
+def sweep_lines(rows: Sequence[TrainedModel]) -> list[Sequence[object]]:
+    """The table as it lies on disk: the columns' names, then one line a cell.
+
+    ``N`` counts parameters without embeddings, ``params`` all, ``U`` distinct training tokens,
+    ``D`` those read up to the weights that were kept and ``C`` the operations for them. Scores are
+    of the validation texts, or of a task's where they are called ``TASK/METRIC``. What diverged
+    or failed has no numbers there, so no law is fitted to it.
+    """
+    scores = sorted({name for row in rows for name in row.scores})
+    lines: list[Sequence[object]] = [
+        [*IDENTITY, *SETTINGS, *COUNTS, *COSTS, *scores, "address", "error"]
+    ]
+    for row in rows:
+        known = row.outcome == "complete"
+        counts = (row.non_embedding, row.parameters, row.trainable, row.samples)
+        costs = (row.unique_tokens, row.tokens, row.flops, row.step, row.seconds, row.peak_bytes)
+        lines.append(
+            [row.name, row.family, row.outcome]
+            + [row.settings.get(name, "") for name in SETTINGS[:-1]]
+            + [row.settings.get("training", row.name)]
+            + [value if known else "" for value in (*counts, *costs)]
+            + [row.scores.get(name, "") for name in scores]
+            + [row.model, row.error]
+        )
+    return lines
 
 
 def with_test_scores(rows: Sequence[TrainedModel], run: RunRecord) -> list[TrainedModel]:

@@ -6,7 +6,7 @@ ends: what it raises is reported once, and that tracker is left alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +31,13 @@ class Tracker(Protocol):
 
     def run(self, run: RunRecord, figure: bytes | None) -> None:
         """A run is done. ``figure`` is its scaling plot as PNG, where one could be drawn."""
+        ...
+
+    def sweep(self, rows: Sequence[TrainedModel], figure: bytes | None) -> None:
+        """A command has trained all it had to: its table (``harness.sweeps.sweep_lines``).
+
+        ``figure`` is the loss over size as PNG, where one could be drawn.
+        """
         ...
 
     def close(self) -> None:

@@ -75,7 +75,7 @@ class FinetuneRequest:
     batch_size, accumulate
         texts per step of the device, and such steps per step of the optimiser
     watch
-        is told of every evaluation
+        is told of the loss of every step, and of every evaluation
     patience
         epochs without a better validation score or loss before training stops; 0: never
     """

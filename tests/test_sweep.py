@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -120,6 +121,8 @@ def test_a_sweep_is_one_table_that_goes_on_where_it_stopped(
         *("--seeds", "2", "--test", "world-qa", "--limit", "3", "--batch-tokens", "512"),
         *("--device", "cpu", "-o", str(output)),
     ]
+    if find_spec("tensorboardX"):
+        command += ["--track", f"tensorboard:{tmp_path / 'curves'}"]
     assert invoke([*command, "--dry-run"]) == 0
     assert "4 of 4 to train" in capsys.readouterr().out
     assert not output.exists()
@@ -136,6 +139,9 @@ def test_a_sweep_is_one_table_that_goes_on_where_it_stopped(
         assert float(row["C"]) == 6 * float(row["params"]) * float(row["D"])
         assert 0 < float(row["U"]) <= float(row["D"])
         assert float(row["loss"]) > 0 and row["world-qa/exact_match"] != ""
+    # Each seed has a curve of its own, called as its model; beside them are scores and tables.
+    curves = {path.name for path in tmp_path.glob("curves/*")} - {"toy", "run", "sweep"}
+    assert curves == ({row["model"] for row in rows} if find_spec("tensorboardX") else set())
     losses = {(r["base"], r["share"], r["seed"]): r["loss"] for r in rows}
     assert len(set(losses.values())) == 8  # another seed is another model
     before = (output / "sweep.csv").read_bytes()

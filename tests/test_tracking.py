@@ -26,6 +26,8 @@ POINTS = [
     TrainingPoint(model="toy", step=step, tokens=step * 10, values={"train/loss": 5.0 - step})
     for step in (1, 2)
 ]
+BRANCH = TrainingPoint(model="toy", step=1, tokens=10, values={"branch/loss": 4.5})
+"""A checkpoint's own last steps are taken after the training has gone on without them."""
 ROW = TrainedModel(
     name="toy", family="toys", outcome="complete", tokens=20, step=2, scores={"held out": 3.0}
 )
@@ -41,9 +43,11 @@ RUN = RunRecord(directory="nowhere", status="complete", cells=(CELL,))
 def send_all(tracker: Tracker) -> None:
     for point in POINTS:
         tracker.point(point)
+    tracker.point(BRANCH)
     tracker.trained(ROW)
     tracker.cell(CELL)
     tracker.run(RUN, picture())
+    tracker.sweep([ROW], picture())
     tracker.close()
 
 
@@ -82,6 +86,9 @@ def test_tensorboard_files_hold_curves_scores_table_and_plot(tmp_path: Path) -> 
     assert numbers[("quiz_a.json/acc", 7)] == 0.5
     tags = {v.tag for _, v in values}
     assert "scaling" in tags and any("scores" in tag for tag in tags)
+    (table,) = [v.tensor.string_val[0].decode() for _, v in values if "models" in v.tag]
+    head, line, row = table.splitlines()
+    assert head.startswith("model | family") and set(line) <= {"-", "|", " "} and "| 20 |" in row
 
 
 def test_wandb_offline_keeps_a_run_for_each_model(
@@ -95,8 +102,13 @@ def test_wandb_offline_keeps_a_run_for_each_model(
 
     send_all(WeightsAndBiases("toys"))
     kept = list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
-    assert len(kept) == 2 and all(path.stat().st_size for path in kept)
-    for wanted in (b"train/loss", b"quiz_a.json/acc"):  # its own process may still be writing
+    assert len(kept) == 3 and all(path.stat().st_size for path in kept)
+    for wanted in (
+        b"train/loss",
+        b"branch/loss",
+        b"quiz_a.json/acc",
+        b"sweep_",
+    ):  # its own process may still be writing
         for _ in range(100):
             if any(wanted in path.read_bytes() for path in kept):
                 break
@@ -114,13 +126,14 @@ def test_mlflow_files_hold_curves_facts_and_artifacts(tmp_path: Path) -> None:
     client = mlflow.MlflowClient(tracking_uri=(tmp_path / "store").as_uri())
     experiment = client.get_experiment_by_name("harness")
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) == {"toy", "scores"}
+    assert set(runs) == {"toy", "scores", "sweep"}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     history = client.get_metric_history(runs["toy"].info.run_id, "train/loss")
     assert sorted((m.step, m.value) for m in history) == [(1, 4.0), (2, 3.0)]
     assert runs["toy"].data.params["family"] == "toys"
     assert runs["scores"].data.metrics["toys/quiz_a.json/acc"] == 0.5
-    assert list(tmp_path.rglob("scores.csv")) and list(tmp_path.rglob("scaling.png"))
+    assert list(tmp_path.rglob("scores.csv")) and len(list(tmp_path.rglob("scaling.png"))) == 2
+    assert ",20," in next(tmp_path.rglob("sweep.csv")).read_text(encoding="utf-8")
 
 
 class Broken:
@@ -193,3 +206,32 @@ def test_no_tracker_is_imported_unless_asked_for() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_a_training_sends_its_table_and_the_loss_over_size() -> None:
+    pytest.importorskip("matplotlib", reason="skipped: matplotlib cannot be imported")
+    sent: list[tuple[int, bytes | None]] = []
+
+    class Kept:
+        def sweep(self, rows: list[TrainedModel], figure: bytes | None) -> None:
+            sent.append((len(rows), figure))
+
+    def row(size: int, share: str, loss: float) -> TrainedModel:
+        return TrainedModel(
+            name=f"toy-{size}-{share}",
+            family="toys",
+            outcome="complete",
+            non_embedding=size,
+            parameters=size + 10,
+            tokens=50,
+            scores={"loss": loss},
+            settings={"share": share},
+        )
+
+    rows = [row(n, share, 2 + 9 / n**0.5) for n in (100, 300, 900, 2700) for share in ("0.5", "1")]
+    trackers = Trackers([("kept:x", Kept())])  # type: ignore[list-item]
+    trackers.sweep(rows)
+    trackers.sweep(rows[:1])
+    (many, figure), (one, nothing) = sent
+    assert (many, one, nothing) == (8, 1, None)
+    assert figure is not None and figure.startswith(b"\x89PNG")

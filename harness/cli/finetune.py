@@ -14,7 +14,7 @@ import click
 
 from harness.cli.common import echo_json, terminable
 from harness.cli.run import run_cells
-from harness.cli.tracking import track_option, with_trackers
+from harness.cli.tracking import Trackers, track_option, with_trackers
 from harness.codec import SCHEMA, to_json
 from harness.errors import UsageError, suggestion
 from harness.names import Item, escaped, parse_items
@@ -139,9 +139,7 @@ def finetune(
             estimates = job.estimates()
     if dry_run:
         return _print_estimates(estimates, as_json=as_json)
-    rows = _train(job, output)
-    for row in rows:
-        trackers.trained(row)
+    rows = _train(job, output, trackers)
     if not as_json:
         click.echo(sweep_table(rows))
         methods = method_table(rows)
@@ -155,7 +153,9 @@ def finetune(
             models=addresses, tasks=(wanted.planned(test).text,), device=request.device
         )
         code = max(code, run_cells(registry, asked, output / "run", quiet=as_json))
-        write_sweep(output / SWEEP, with_test_scores(rows, RunDirectory(output / "run").read_run()))
+        rows = with_test_scores(rows, RunDirectory(output / "run").read_run())
+        write_sweep(output / SWEEP, rows)
+    trackers.sweep(rows)
     return code
 
 
@@ -240,13 +240,14 @@ def _shares(text: str) -> tuple[float, ...]:
     return found
 
 
-def _train(job: TrainingJob, output: Path) -> list[TrainedModel]:
+def _train(job: TrainingJob, output: Path, trackers: Trackers) -> list[TrainedModel]:
     """Train cell by cell; the table on disk grows with each."""
     rows: list[TrainedModel] = []
     try:
         with terminable(), redirect_stdout(sys.stderr):
             for row in job.run(lambda line: click.echo(line, err=True)):
                 rows.append(row)
+                trackers.trained(row)
                 write_sweep(output / SWEEP, rows)
     except KeyboardInterrupt:
         command = shlex.join(("harness", *sys.argv[1:]))

@@ -86,6 +86,7 @@ def _train(job: PretrainJob, trackers: Trackers) -> list[TrainedModel]:
             for row in job.run(tell):
                 rows.append(row)
                 trackers.trained(row)
+            trackers.sweep(rows)
             return rows
     except KeyboardInterrupt:
         command = shlex.join(["harness", *sys.argv[1:]])

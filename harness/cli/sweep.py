@@ -89,6 +89,7 @@ def sweep(
         code = max(code, run_cells(registry, asked, output / RUN, quiet=as_json))
         rows = with_test_scores(rows, RunDirectory(output / RUN).read_run())
         write(output / SWEEP, rows)
+    trackers.sweep(rows)
     if as_json:
         models = [to_json(row) for row in rows]
         echo_json({"schema": SCHEMA, "preparation": to_json(prepared), "models": models})

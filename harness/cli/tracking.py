@@ -8,16 +8,20 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness import hookimpl
 from harness.errors import UsageError
 from harness.plugins import Registry, new_manager
+from harness.sweeps import write_sweep
 from harness.tracking import Tracker, TrackerSpec
 from harness.training import TrainedModel, TrainingPoint
 from harness.types import CellRecord, RunRecord
+
+if TYPE_CHECKING:
+    from harness.plots import Panel
 
 track_option = click.option(
     "--track",
@@ -40,6 +44,12 @@ class Trackers:
     def trained(self, row: TrainedModel) -> None:
         """See :class:`harness.tracking.Tracker`."""
         self._each(lambda tracker: tracker.trained(row))
+
+    def sweep(self, rows: Sequence[TrainedModel]) -> None:
+        """See :class:`harness.tracking.Tracker`; draws the figure where anyone is to have it."""
+        if self._open:
+            figure = _loss_plot(rows)
+            self._each(lambda tracker: tracker.sweep(rows, figure))
 
     def close(self) -> None:
         """See :class:`harness.tracking.Tracker`."""
@@ -115,15 +125,50 @@ def _observed(registry: Registry, manager: Any) -> Registry:
 
 def _scaling_plot(run: RunRecord) -> bytes | None:
     """The figure of ``harness plot``; None where nothing can be drawn."""
-    from harness.plots import run_panels, save_figure
+    from harness.plots import run_panels
     from harness.results import RunDirectory
     from harness.wording import partial_note
 
     try:
         panels = run_panels(run, RunDirectory(Path(run.directory)), tasks=(), metrics=())
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "scaling.png"
-            save_figure(panels, path, note=partial_note(run.status, run.directory))
-            return path.read_bytes()
+        return _picture(panels, note=partial_note(run.status, run.directory))
     except Exception:  # too few sizes, no matplotlib, ...: the scores are sent all the same
         return None
+
+
+def _loss_plot(rows: Sequence[TrainedModel]) -> bytes | None:
+    """The loss over size, of each size's models with the most data; None as above."""
+    from harness.cli.sources import known_laws
+    from harness.laws.request import FitRequest
+    from harness.laws.table import read_csv
+    from harness.laws.tablefit import fit_table
+    from harness.plots import fit_panel
+
+    x, y = ("N",), "loss"
+    whole = [row for row in rows if row.outcome == "complete" and y in row.scores]
+    try:
+        most = max(float(row.settings["share"]) for row in whole)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "sweep.csv"
+            write_sweep(path, [row for row in whole if float(row.settings["share"]) == most])
+            table = read_csv(path)
+        asked = FitRequest(
+            law="power", x=x, y=y, group=("family",), counted=True, laws=known_laws()
+        )
+        found = [
+            fit_panel(" ".join([*g.group.values(), y]), g.fit, x, y)
+            for g in fit_table(table, asked)
+        ]
+        return _picture([panel for panel in found if panel is not None], note="")
+    except Exception:  # as above
+        return None
+
+
+def _picture(panels: Sequence[Panel], *, note: str) -> bytes:
+    """A figure as PNG. Raises what drawing raises."""
+    from harness.plots import save_figure
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "scaling.png"
+        save_figure(panels, path, note=note)
+        return path.read_bytes()

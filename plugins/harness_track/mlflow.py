@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
+from harness.sweeps import SWEEP, sweep_lines
 from harness_track.values import SCORES, facts_of, library, plain, scores_of, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from harness.training import TrainedModel, TrainingPoint
     from harness.types import CellRecord, RunRecord
@@ -69,16 +70,25 @@ class MLflow:
 
     def run(self, run: RunRecord, figure: bytes | None) -> None:
         """The table of scores and the scaling plot, as artifacts."""
+        self._files("scores", "scores.csv", [SCORES, *table_of(run)], figure)
+
+    def sweep(self, rows: Sequence[TrainedModel], figure: bytes | None) -> None:
+        """The same of a training."""
+        self._files("sweep", SWEEP, sweep_lines(rows), figure)
+
+    def _files(
+        self, run: str, table: str, rows: Sequence[Sequence[object]], figure: bytes | None
+    ) -> None:
         text = io.StringIO()
-        csv.writer(text).writerows([SCORES, *table_of(run)])
+        csv.writer(text).writerows(rows)
         with tempfile.TemporaryDirectory() as folder:
-            files = {"scores.csv": text.getvalue().encode()}
+            files = {table: text.getvalue().encode()}
             if figure is not None:
                 files["scaling.png"] = figure
             for name, content in files.items():
                 path = Path(folder) / name
                 path.write_bytes(content)
-                self._client.log_artifact(self._run("scores"), str(path))
+                self._client.log_artifact(self._run(run), str(path))
 
     def close(self) -> None:
         """End every run that is open."""

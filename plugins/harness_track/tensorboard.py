@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
+from harness.sweeps import sweep_lines
 from harness_track.values import SCORES, library, plain, scores_of, table_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.training import TrainedModel, TrainingPoint
     from harness.types import CellRecord, RunRecord
 
@@ -46,15 +49,24 @@ class TensorBoard:
 
     def run(self, run: RunRecord, figure: bytes | None) -> None:
         """The table as Markdown, and the scaling plot."""
-        lines = [" | ".join(SCORES), " | ".join("---" for _ in SCORES)]
-        lines += [" | ".join(str(value) for value in row) for row in table_of(run)]
-        self._write("run", self._library.summary.text("scores", "\n".join(lines)), 0)
+        self._table("run", "scores", [SCORES, *table_of(run)], figure)
+
+    def sweep(self, rows: Sequence[TrainedModel], figure: bytes | None) -> None:
+        """The same of a training."""
+        self._table("sweep", "models", sweep_lines(rows), figure)
+
+    def _table(
+        self, name: str, title: str, rows: Sequence[Sequence[object]], figure: bytes | None
+    ) -> None:
+        said = [" | ".join(str(value).replace("|", "\\|") for value in row) for row in rows]
+        said.insert(1, " | ".join("---" for _ in rows[0]))
+        self._write(name, self._library.summary.text(title, "\n".join(said)), 0)
         if figure is not None:
             import numpy as np
             from PIL import Image
 
             pixels = np.asarray(Image.open(io.BytesIO(figure)).convert("RGB"))
-            self._write("run", self._library.summary.image("scaling", pixels, dataformats="HWC"), 0)
+            self._write(name, self._library.summary.image("scaling", pixels, dataformats="HWC"), 0)
 
     def close(self) -> None:
         """Close every file."""

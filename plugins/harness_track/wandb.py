@@ -10,9 +10,12 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
+from harness.sweeps import sweep_lines
 from harness_track.values import SCORES, facts_of, library, plain, scores_of, table_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.training import TrainedModel, TrainingPoint
     from harness.types import CellRecord, RunRecord
 
@@ -29,9 +32,13 @@ class WeightsAndBiases:
         self._runs: dict[str, Any] = {}
 
     def point(self, point: TrainingPoint) -> None:
-        """Curves over steps; tokens are one of them, to draw the others over."""
+        """Curves over tokens. W&B's own count of steps drops what goes back, as branches do."""
+        known = point.model in self._runs
+        run = self._run(point.model)
+        if not known:
+            run.define_metric("*", step_metric="tokens")
         values = {plain(name): value for name, value in point.values.items()}
-        self._run(point.model).log({**values, "tokens": point.tokens}, step=point.step)
+        run.log({**values, "tokens": point.tokens, "step": point.step})
 
     def trained(self, row: TrainedModel) -> None:
         """Facts and scores of a model; its run ends."""
@@ -47,16 +54,21 @@ class WeightsAndBiases:
 
     def run(self, run: RunRecord, figure: bytes | None) -> None:
         """The table of scores, and the scaling plot."""
-        said: dict[str, Any] = {
-            "scores": self._library.Table(
-                columns=list(SCORES), data=[list(row) for row in table_of(run)]
-            )
-        }
+        self._table("scores", [SCORES, *table_of(run)], figure)
+
+    def sweep(self, rows: Sequence[TrainedModel], figure: bytes | None) -> None:
+        """The same of a training, as text: a cell that diverged has no numbers."""
+        lines = [[str(value) for value in line] for line in sweep_lines(rows)]
+        self._table("sweep", lines, figure)
+
+    def _table(self, name: str, lines: Sequence[Sequence[object]], figure: bytes | None) -> None:
+        columns, *data = (list(line) for line in lines)
+        said: dict[str, Any] = {name: self._library.Table(columns=columns, data=data)}
         if figure is not None:
             from PIL import Image
 
             said["scaling"] = self._library.Image(Image.open(io.BytesIO(figure)))
-        self._run("scores").log(said)
+        self._run(name).log(said)
 
     def close(self) -> None:
         """End every run that is open."""

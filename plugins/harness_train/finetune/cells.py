@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,14 +67,17 @@ def _check(request: FinetuneRequest) -> None:
         ("--batch-size", request.batch_size, 1),
         ("--accumulate", request.accumulate, 1),
         ("--patience", request.patience, 0),
+        ("--max-length", request.max_length, 1),
+        ("--weight-decay", request.weight_decay, 0),
     ):
-        if value < least:
+        if value is not None and not value >= least:
             raise UsageError(f"{name} {value} is less than {least}.")
     wrong = next((share for share in request.shares if not 0 < share <= 1), None)
     if wrong is not None:
         raise UsageError(f"The share {wrong:g} is not above 0 and at most 1.")
-    if request.learning_rate is not None and not request.learning_rate > 0:
-        raise UsageError(f"--learning-rate {request.learning_rate:g} is not above 0.")
+    rate = request.learning_rate
+    if rate is not None and not 0 < rate < math.inf:
+        raise UsageError(f"--learning-rate {rate:g} is not a number above 0.")
     if request.class_weights and request.kind == "generate":
         raise UsageError("--class-weights needs classes; written answers have none.")
     for method in request.methods:

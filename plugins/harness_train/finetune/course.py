@@ -22,6 +22,8 @@ class Course:
     tell: Callable[[str], None]
     watch: Callable[[TrainingPoint], None]
     patience: int
+    loss: float = 0.0
+    """Of the batches since the optimiser's last step, as it takes them: it adds them up."""
     tokens: int = 0
     samples: int = 0
     best: tuple[float, float] | None = None
@@ -45,6 +47,17 @@ def watch(model: Any, kind: RequestKind, steps: int, course: Course) -> Any:
             allocate = getattr(getattr(model, "base_model", None), "update_and_allocate", None)
             if allocate is not None:
                 allocate(state.global_step)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            course.watch(
+                TrainingPoint(
+                    model=course.name,
+                    step=state.global_step,
+                    tokens=course.tokens,
+                    values={"train/loss": course.loss},
+                )
+            )
+            course.loss = 0.0
 
         def on_evaluate(
             self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any

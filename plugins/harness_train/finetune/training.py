@@ -198,6 +198,7 @@ def _trainer(
             loss = super().training_step(model, inputs, num_items_in_batch)
             if not math.isfinite(float(loss)):
                 raise DivergedError(f"the loss is {float(loss)}", self.state.global_step + 1)
+            course.loss += float(loss)
             course.tokens += _read(inputs, model)
             course.samples += len(inputs["input_ids"])
             return loss

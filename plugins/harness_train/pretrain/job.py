@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from harness.errors import DataError, UsageError, suggestion
 from harness.pretraining import Prepared, PretrainRequest
-from harness.training import Estimate, TrainedModel
+from harness.training import Estimate, TrainedModel, TrainingPoint
 from harness_hf.loading import resolve_device
 from harness_hf.threads import threads_for
 from harness_train.pretrain.batches import Masking
@@ -257,9 +257,13 @@ class PretrainingJob:
             device=self.device,
             state=output / STATE / f"{shape.name}.pt",
             log=output / LOGS / f"{shape.name}.jsonl",
-            watch=self.request.watch,
+            watch=self._watch,
             tell=lambda line: self._tell(line),
         )
+
+    def _watch(self, point: TrainingPoint) -> None:
+        """Seeds have curves of their own, called as the model that comes out at their end."""
+        self.request.watch(dataclasses.replace(point, model=f"{point.model}{self.request.mark}"))
 
     def _schedule(self, shape: Shape, rows: Rows) -> Schedule:
         options = self.request.training
