@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 VERSION = "2"
 """Moves when the same request would train other weights."""
+VERSIONS: dict[str, str] = {"adalora": "3", "prefix": "3"}
+"""The same for one method alone, so that the finished cells of the others stay good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ def digest_of(
 ) -> str:
     """SHA-256 over all that decides a cell's weights; ``base`` is the checkpoint's own digest."""
     settings: dict[str, Any] = {
-        "version": VERSION,
+        "version": VERSIONS.get(cell.method, VERSION),
         "base": base,
         "kind": request.kind,
         "method": cell.method,

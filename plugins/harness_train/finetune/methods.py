@@ -59,9 +59,10 @@ def apply_method(model: Any, method: Method, kind: RequestKind, steps: int) -> A
         return _wrapped(model, method, kind, steps)
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:160]
+        others = "full" if method in ("lora", "adalora") else "full or lora"
         raise UsageError(
             f"Method '{method}' cannot be applied to the architecture '{name}': {reason}\n"
-            "Use --method full or lora, or another checkpoint."
+            f"Use --method {others}, or another checkpoint."
         ) from error
 
 
