@@ -390,6 +390,24 @@ def test_other_heads_are_refused_before_loading(
         _ = model_at(copy).info
 
 
+@pytest.mark.parametrize(
+    ("config", "warned"),
+    [
+        ({"bos_token_id": 5, "eos_token_id": [6, 7]}, True),
+        ({"bos_token_id": 5, "eos_token_id": [1, 7]}, False),
+        ({"bos_token_id": None, "eos_token_id": 6}, False),
+        ({"bos_token_id": 50256, "eos_token_id": 50256}, False),
+    ],
+)
+def test_a_tokenizer_with_other_marks_is_told_of(
+    copy: Path, caplog: pytest.LogCaptureFixture, config: dict[str, Any], warned: bool
+) -> None:
+    edit_config(copy, **config)
+    with caplog.at_level(logging.WARNING, logger="harness.hf"):
+        ask(model_at(copy), [Generate(prompt="a", max_tokens=1)])
+    assert ("with ids 0 and 1, its config.json says 5 and 6" in caplog.text) == warned
+
+
 def test_tokenizer_larger_than_the_model(tmp_path: Path) -> None:
     write_model(tmp_path, "llama", vocab_size=100)
     write_tokenizer(tmp_path)

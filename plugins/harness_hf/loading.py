@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, ModelError, UsageError
-from harness_hf.batching import is_out_of_memory
+from harness_hf.batching import LOG, is_out_of_memory
 from harness_hf.memory import check_memory
 from harness_hf.quiet import quiet
 from harness_hf.work import WORKS
@@ -124,6 +124,7 @@ def load(described: Described) -> Loaded:
             described.checkpoint, options, device, getattr(torch, described.dtype)
         )
     _check_vocabulary(model, tokenizer, options.source)
+    _warn_of_other_marks(_marks(described.checkpoint.config), tokenizer, options.source)
     return Loaded(model=model.eval(), tokenizer=tokenizer, device=torch.device(device))
 
 
@@ -263,6 +264,33 @@ def _check_vocabulary(model: Any, tokenizer: Any, source: str) -> None:
             f"hf: {source}: the tokenizer has {len(tokenizer):,} token ids, the model embeds "
             f"{rows:,}, most of which no text could reach: they do not belong together.\n"
             "Use the tokenizer that the weights were trained with."
+        )
+
+
+def _marks(config: Mapping[str, Any]) -> tuple[set[int], set[int]]:
+    """The ids that ``config`` calls beginning and end of a text."""
+    found = []
+    for name in ("bos_token_id", "eos_token_id"):
+        value = config.get(name)
+        found.append({n for n in (value if isinstance(value, list) else [value]) if n is not None})
+    return found[0], found[1]
+
+
+def _warn_of_other_marks(marks: tuple[set[int], set[int]], tokenizer: Any, source: str) -> None:
+    """A tokenizer of another model that is about as large gives itself away by its marks, if both
+    are others; one alone may be (chat models end turns with a mark of their own), and so may ids
+    that no text reaches, which configurations keep from their defaults."""
+    own = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    pairs = zip(marks, own, strict=True)
+    if all(said and max(said) < len(tokenizer) and i not in {None, *said} for said, i in pairs):
+        (begin, end), sizes = own, [min(said) for said in marks]
+        LOG.warning(
+            "%s: its tokenizer begins and ends texts with ids %d and %d, its config.json says %d "
+            "and %d: is it the tokenizer that the weights were trained with?",
+            source,
+            begin,
+            end,
+            *sizes,
         )
 
 
