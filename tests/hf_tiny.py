@@ -93,6 +93,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
         GROUPED
         | {
             "original_max_position_embeddings": 16,
+            "pad_token_id": 0,
             "rope_parameters": {
                 "rope_type": "longrope",
                 "rope_theta": 10000.0,

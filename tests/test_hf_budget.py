@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 from hf_tiny import ARCHITECTURES  # noqa: E402
 
-from harness_hf.batching import CPU_ROWS, CPU_TOKENS  # noqa: E402
+from harness_hf.batching import CPU_ROWS, CPU_TOKENS, batches  # noqa: E402
 from harness_hf.budget import MOST_ROWS, MOST_TOKENS, SHARE, Budget, Costs  # noqa: E402
 
 COSTS = st.builds(
@@ -76,3 +76,26 @@ def test_a_configuration_that_does_not_say_gives_no_estimate() -> None:
     from transformers import MambaConfig
 
     assert Costs.of(MambaConfig(), size=2, chunked=True) is None
+
+
+@given(
+    widths=st.lists(st.integers(1, 50), max_size=30),
+    rows=st.none() | st.integers(1, 5),
+    padding=st.none() | st.integers(0, 60),
+)
+def test_a_batch_is_closed_by_tokens_or_padding_and_no_sooner(
+    widths: list[int], rows: int | None, padding: int | None
+) -> None:
+    items = sorted(widths, reverse=True)
+    found = list(batches(items, width=int, rows=rows, tokens=100, padding=padding))
+    assert [item for batch in found for item in batch] == items
+
+    def fits(batch: list[int]) -> bool:
+        if rows:
+            return len(batch) <= rows
+        added = len(batch) * batch[0] - sum(batch)
+        return len(batch) * batch[0] <= 100 and (padding is None or added <= padding)
+
+    assert all(fits(batch) or len(batch) == 1 for batch in found)
+    following = found[1:]
+    assert not any(fits([*a, b[0]]) for a, b in zip(found, following, strict=False))

@@ -12,26 +12,37 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("harness.hf")
 CPU_TOKENS = 2048
 CPU_ROWS = 64
+CPU_PADDING = 64
+"""Tokens of padding that a batch on a CPU may have: about what beginning another one costs a model
+of a million parameters."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def batches(
-    items: Sequence[Item], *, width: Callable[[Item], int], rows: int | None, tokens: int
+    items: Sequence[Item],
+    *,
+    width: Callable[[Item], int],
+    rows: int | None,
+    tokens: int,
+    padding: int | None = None,
 ) -> Iterator[list[Item]]:
     """Group ``items``, which are sorted longest first, for padding to a common width.
 
     With ``rows`` each batch has that many; without, as many as keep rows times width within
-    ``tokens`` (at least one).
+    ``tokens``, and what is added to the shorter ones within ``padding`` (at least one).
     """
     batch: list[Item] = []
+    padded = 0
     for item in items:
         widest = width(batch[0]) if batch else width(item)
+        padded += widest - width(item)
         full = len(batch) >= rows if rows else (len(batch) + 1) * widest > tokens
-        if batch and full:
+        wasteful = not rows and padding is not None and padded > padding
+        if batch and (full or wasteful):
             yield batch
-            batch = []
+            batch, padded = [], 0
         batch.append(item)
     if batch:
         yield batch

@@ -110,9 +110,11 @@ class LeanNetwork:
             mask = causal_mask(before, width, ids, self.decoder.dtype)
             reading = replace(reading, mask=mask)
         if 2 * len(index) <= rows * width:
-            picked = _Picked.of(index, rows, width, before, self.decoder.dtype)
+            # where only keys and values are needed one token goes on: few products take none at all
+            some = index if len(index) else index.new_zeros(1)
+            picked = _Picked.of(some, rows, width, before, self.decoder.dtype)
             hidden = self._run(ids, replace(reading, picked=picked))
-            found = self._logits(hidden, None)
+            found = self._logits(hidden, None if len(index) else index)
         else:
             found = self._logits(self._run(ids, reading), index)
         slots.advance(width)

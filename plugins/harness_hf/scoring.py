@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness_hf.batching import (
+    CPU_PADDING,
     LOG,
     batches,
     free_memory,
@@ -125,7 +126,9 @@ class Scorer:
                     return self._score(part, windows, header)
 
             rows.sort(key=width, reverse=True)
-            for batch in batches(rows, width=width, rows=self.rows, tokens=self.tokens):
+            spare = CPU_PADDING if self.network.device.type == "cpu" else None
+            groups = batches(rows, width=width, rows=self.rows, tokens=self.tokens, padding=spare)
+            for batch in groups:
                 for part, scored in split_on_out_of_memory(batch, compute):
                     members = [m for bundle in part for m in bundle.members]
                     if scored is None:
