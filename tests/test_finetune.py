@@ -349,6 +349,23 @@ def test_a_language_model_learns_a_tasks_answers(
     assert float(row["loss"]) < said["training"]["first_validation_loss"]
 
 
+@pytest.mark.parametrize("kind", ["t5", "bart_forced"])
+def test_an_encoder_decoder_learns_a_tasks_answers_by_heart(tmp_path: Path, kind: str) -> None:
+    hf_tiny.write_seq2seq(tmp_path / "model", kind)
+    texts = {"en": ["the sea", "a boy", "the ship"], "de": ["was", "once", "little"]}
+    for name, lines in texts.items():
+        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    same = f"src={tmp_path / 'en'},ref={tmp_path / 'de'}"
+    command = ["finetune", "-m", str(tmp_path / "model"), "-t", "translation", "--device", "cpu"]
+    for option in ("--train", "--validation", "--test"):
+        command += [option, same]
+    command += ["--epochs", "60", "--patience", "0", "--learning-rate", "0.02", "--batch-size", "3"]
+    assert invoke([*command, "-o", str(tmp_path / "out")]) == 0
+    (row,) = table(tmp_path / "out")
+    assert float(row["loss"]) < 0.1
+    assert float(row["translation/chrf"]) == 100  # begun, written and ended as it was learnt
+
+
 def test_a_classifier_learns_labels_and_answers_by_them(tmp_path: Path) -> None:
     train_tiny.write_bert(tmp_path / "bert")
     lines = [

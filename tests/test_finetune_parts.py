@@ -136,6 +136,43 @@ def test_the_loss_is_on_the_answer_and_its_end_only(llama: Path) -> None:
     assert row["labels"] == [IGNORED] * len(pair.context.ids) + answer
 
 
+@pytest.mark.parametrize("first", [[], [0]])
+def test_a_decoder_learns_what_is_forced_the_answer_and_its_end(
+    tmp_path: Path, first: list[int]
+) -> None:
+    hf_tiny.write_seq2seq(tmp_path, "bart")
+    hf_tiny.write_tokenizer(tmp_path)  # one that puts nothing behind a text
+    base = base_of(tmp_path, "generate")
+    tokenizer = starting.load_tokenizer(base, "generate")
+    codec = Codec.of(tokenizer, vocabulary=hf_tiny.EMBEDDED)
+    encoder = Encoder(tokenizer=tokenizer, length=12, codec=codec, before=[1, *first])
+    long = Prompted(prompt="the sea and the ship " * 9, answer=" little", cut="end")
+    endless = Prompted(prompt="the sea", answer="little " * 20)
+    found = encoder.encode([Prompted(prompt="the sea", answer=" little"), long, endless], "x")
+    assert (found.cut, found.left) == (1, 1)
+    short, cut = found.rows
+    assert short["input_ids"] == list(codec.whole("the sea").ids)
+    assert cut["input_ids"] == list(codec.whole(long.prompt).within(12, "end").ids)
+    assert short["labels"] == [*first, *codec.plain("little"), tokenizer.eos_token_id]
+
+
+def test_a_decoder_that_does_not_say_how_it_begins_is_refused(tmp_path: Path) -> None:
+    hf_tiny.write_seq2seq(tmp_path, "t5")
+    for path in (tmp_path / "config.json", tmp_path / "generation_config.json"):
+        said = json.loads(path.read_text("utf-8"))
+        said.pop("decoder_start_token_id", None)
+        path.write_text(json.dumps(said), "utf-8")
+    with pytest.raises(DataError, match="with which token its decoder begins"):
+        base_of(tmp_path, "generate")
+
+
+def test_relative_positions_may_be_trained_beyond_the_stated_length(tmp_path: Path) -> None:
+    hf_tiny.write_seq2seq(tmp_path, "t5")
+    start = Start(folder=tmp_path, name="t5", family="")
+    assert starting.open_base(start, "generate", None).length == 512
+    assert starting.open_base(start, "generate", 700).length == 700
+
+
 def test_batches_are_padded_with_what_is_not_learnt() -> None:
     rows = [{"input_ids": [5, 6], "labels": [1, 2]}, {"input_ids": [7], "labels": [3]}]
     batch = collator(9)(rows)

@@ -129,6 +129,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def generation_settings(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """Settings of generation: those of their own file, else of the configuration."""
+    path = checkpoint.folder / "generation_config.json"
+    return {**checkpoint.config, **(read_json(path) if path.is_file() else {})}
+
+
 def _weight_files(folder: Path) -> tuple[Path, ...]:
     for single, index in zip(SINGLE_WEIGHTS, SHARD_INDEXES, strict=True):
         if (folder / single).is_file():

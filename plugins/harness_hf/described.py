@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.types import ModelInfo
 from harness_hf.chat import find_template
-from harness_hf.checkpoint import digest, read_json, read_tensors
+from harness_hf.checkpoint import digest, generation_settings, read_tensors
 from harness_hf.counts import count_parameters
 from harness_hf.loading import resolve_device, resolve_dtype
 from harness_hf.memory import check_capacity
@@ -90,9 +90,7 @@ class Described:
     @cached_property
     def generation(self) -> Mapping[str, Any]:
         """Settings of generation: those of their own file, else of the configuration."""
-        path = self.checkpoint.folder / "generation_config.json"
-        own = read_json(path) if path.is_file() else {}
-        return {**self.checkpoint.config, **own}
+        return generation_settings(self.checkpoint)
 
     @cached_property
     def device(self) -> str:

@@ -11,7 +11,7 @@ from harness_hf.chat import Chat
 from harness_hf.tokens import Codec, Pair, Prompt, TokenError, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.types import Request
     from harness_hf.chat import Rendered
@@ -247,12 +247,21 @@ def language_prompts(described: Described, tokenizer: Any, vocabulary: int) -> P
     config = described.checkpoint.config
     if not config.get("is_encoder_decoder"):
         return CausalPrompts(codec, context=described.context, chat=chat)
-    start = described.generation.get("decoder_start_token_id")
+    before = decoder_beginning(described.generation, described.options.source)
+    return SourcePrompts(codec, context=described.context, before=before, chat=chat)
+
+
+def decoder_beginning(generation: Mapping[str, Any], source: str) -> tuple[int, ...]:
+    """Ids with which every answer of an encoder-decoder begins: its start, and what is forced.
+
+    ``generation`` are the settings of the checkpoint ``source``. Raises
+    :class:`harness.errors.DataError` where they do not say it.
+    """
+    start = generation.get("decoder_start_token_id")
     if start is None:
         raise DataError(
-            f"hf: {described.options.source} does not say with which token its decoder begins.\n"
+            f"hf: {source} does not say with which token its decoder begins.\n"
             "Set decoder_start_token_id in config.json or generation_config.json."
         )
-    forced = described.generation.get("forced_bos_token_id")
-    before = (int(start),) if forced is None else (int(start), int(forced))
-    return SourcePrompts(codec, context=described.context, before=before, chat=chat)
+    forced = generation.get("forced_bos_token_id")
+    return (int(start),) if forced is None else (int(start), int(forced))

@@ -24,26 +24,29 @@ class Encoded:
     """Rows in the examples' order, and what happened to them.
 
     ``tokens`` counts what the model reads in one pass (both sides of an encoder-decoder), special
-    tokens included, padding not. ``cut`` texts lost their end to the model's context, or were left
-    out where the answer itself would have been lost. ``unread`` words have no piece of their own.
+    tokens included, padding not. ``cut`` texts lost a part to the model's context, ``left`` ones
+    were left out because of it. ``unread`` words or texts have no piece of their own.
     ``places`` hold, for each row of tags, the example's number and the words that bear a label.
     """
 
     rows: tuple[Row, ...]
     tokens: int
     cut: int = 0
+    left: int = 0
     unread: int = 0
     places: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """Turns examples into rows for one model. ``labels`` are in the order of its outputs."""
+    """Turns examples into rows for one model. ``labels`` are in the order of its outputs;
+    ``before`` are the ids with which an encoder-decoder begins, none for other models."""
 
     tokenizer: Any
     length: int
     labels: Sequence[str] = ()
     codec: Codec | None = None
+    before: Sequence[int] = ()
 
     def encode(self, examples: Sequence[Example], what: str) -> Encoded:
         """Rows of the examples. Raises DataError where the tokenizer leaves nothing of them."""
@@ -52,7 +55,7 @@ class Encoder:
             found = self._tagged([one for one in examples if isinstance(one, Tagged)])
         elif isinstance(first, Labelled):
             found = self._labelled([one for one in examples if isinstance(one, Labelled)])
-        elif self.codec is not None:
+        elif not self.before:
             found = self._continued([one for one in examples if isinstance(one, Prompted)])
         else:
             found = self._answered([one for one in examples if isinstance(one, Prompted)])
@@ -93,10 +96,11 @@ class Encoder:
         )
 
     def _labelled(self, examples: Sequence[Labelled]) -> Encoded:
-        rows, tokens, cut = [], 0, 0
+        rows, tokens, cut, unread = [], 0, 0, 0
         for example in examples:
             whole = self.tokenizer(*example.texts)["input_ids"]
             ids = self.tokenizer(*example.texts, truncation=True, max_length=self.length)
+            unread += not self.tokenizer(*example.texts, add_special_tokens=False)["input_ids"]
             if not ids["input_ids"]:
                 continue
             label = self.labels.index(example.label)
@@ -104,37 +108,50 @@ class Encoder:
             rows.append(row | {"labels": label})
             cut += len(row["input_ids"]) < len(whole)
             tokens += len(row["input_ids"])
-        return Encoded(rows=tuple(rows), tokens=tokens, cut=cut)
+        if unread == len(examples):  # what remains stands around every text alike
+            rows = []
+        return Encoded(rows=tuple(rows), tokens=tokens, cut=cut, unread=unread)
 
     def _continued(self, examples: Sequence[Prompted]) -> Encoded:
         """Prompt and answer in one row, the loss on the answer and the token that ends it."""
         assert self.codec is not None
         end = self.tokenizer.eos_token_id
-        rows, tokens, cut = [], 0, 0
+        rows, tokens, left = [], 0, 0
         for example in examples:
             pair = self.codec.pair(example.prompt, example.answer)
             answer = [*pair.continuation, *([] if end is None else [end])]
             before = pair.context.ids
             if len(before) + len(answer) > self.length or not pair.continuation:
-                cut += 1
+                left += 1
                 continue
             labels = [IGNORED] * len(before) + answer
             rows.append({"input_ids": [*before, *answer], "labels": labels})
             tokens += len(labels)
-        return Encoded(rows=tuple(rows), tokens=tokens, cut=cut)
+        return Encoded(rows=tuple(rows), tokens=tokens, left=left)
 
     def _answered(self, examples: Sequence[Prompted]) -> Encoded:
-        """The prompt for the encoder, the answer for the decoder."""
-        rows, tokens, cut = [], 0, 0
+        """The prompt for the encoder, cut as in an evaluation; the answer for the decoder."""
+        assert self.codec is not None
+        rows, tokens, cut, left = [], 0, 0, 0
         for example in examples:
-            ids = self.tokenizer(example.prompt)["input_ids"]
-            answer = self.tokenizer(text_target=example.answer.strip())["input_ids"]
-            if len(ids) > self.length or len(answer) > self.length or not ids or not answer:
-                cut += 1
+            prompt = self.codec.whole(example.prompt).within(self.length, example.cut)
+            answer = self._written(example.answer.strip())
+            if not prompt.ids or not answer or len(answer) + 1 > self.length:
+                left += 1
                 continue
-            rows.append({"input_ids": list(ids), "labels": list(answer)})
-            tokens += len(ids) + len(answer)
-        return Encoded(rows=tuple(rows), tokens=tokens, cut=cut)
+            cut += prompt.cut > 0
+            rows.append({"input_ids": list(prompt.ids), "labels": answer})
+            tokens += len(prompt.ids) + len(answer)
+        return Encoded(rows=tuple(rows), tokens=tokens, cut=cut, left=left)
+
+    def _written(self, text: str) -> list[int]:
+        """What a decoder shall write behind its first token: what is forced there, the text and
+        the end, though the tokenizer may put neither."""
+        ids = list(self.tokenizer(text_target=text)["input_ids"])
+        forced, end = self.before[1:], self.tokenizer.eos_token_id
+        if ids[: len(forced)] != list(forced):
+            ids = [*forced, *ids]
+        return ids if end is None or end in ids else [*ids, end]
 
 
 def collator(pad: int) -> Callable[[Sequence[Row]], dict[str, Any]]:

@@ -17,7 +17,7 @@ from harness.types import Classify, Generate, Loglikelihood, Tag
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.types import RequestKind, Response, Sample, Task
+    from harness.types import Cut, RequestKind, Response, Sample, Task
 
 OUTSIDE = "O"
 
@@ -60,10 +60,14 @@ class Labelled:
 
 @dataclass(frozen=True, kw_only=True)
 class Prompted:
-    """A prompt and the right answer, with the blank between them if there is one."""
+    """A prompt and the right answer, with the blank between them if there is one.
+
+    ``cut`` says what a prompt too long for the model loses.
+    """
 
     prompt: str
     answer: str
+    cut: Cut = "start"
     classes: frozenset[str] = frozenset()
     labels: frozenset[str] = frozenset()
 
@@ -98,7 +102,8 @@ def _example(sample: Sample, right: Sequence[Response], kind: RequestKind) -> Ex
             best = max(range(len(chances)), key=lambda i: chances[i])
             return Labelled(texts=request.texts, label=request.labels[best][0])
         if isinstance(request, Generate) and kind == "generate":
-            return Prompted(prompt=request.prompt, answer=_answer(sample, request, response))
+            answer = _answer(sample, request, response)
+            return Prompted(prompt=request.prompt, answer=answer, cut=request.cut)
     return None
 
 

@@ -84,9 +84,15 @@ def make_ready(cell: Cell, base: Base, texts: Texts, request: FinetuneRequest) -
     """Draw the cell's share and encode it. Raises DataError where nothing of it can be learnt."""
     tokenizer = load_tokenizer(base, request.kind)
     codec = None
-    if request.kind == "generate" and not base.encoder_decoder:
+    if request.kind == "generate":
         codec = Codec.of(tokenizer, vocabulary=int(base.config.vocab_size))
-    encoder = Encoder(tokenizer=tokenizer, length=base.length, labels=texts.labels, codec=codec)
+    encoder = Encoder(
+        tokenizer=tokenizer,
+        length=base.length,
+        labels=texts.labels,
+        codec=codec,
+        before=base.before,
+    )
     examples = share_of(texts.train, cell.share, cell.seed)
     try:
         with quiet():
@@ -108,7 +114,7 @@ def make_ready(cell: Cell, base: Base, texts: Texts, request: FinetuneRequest) -
         base=base,
         tokenizer=tokenizer,
         data=data,
-        samples=len(examples),
+        samples=len(data.train.rows),
         digest=digest_of(
             request,
             cell,

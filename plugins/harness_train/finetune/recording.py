@@ -104,8 +104,10 @@ def notes_of(data: Data) -> tuple[str, ...]:
     found = []
     train = data.train
     if train.cut:
-        lost = "lose their end" if train.places else "are cut or left out"
-        found.append(f"{train.cut} training texts are longer than the model takes and {lost}")
+        found.append(f"training texts that lose a part, longer than the model takes: {train.cut}")
+    if train.left:
+        found.append(f"training texts left out, longer than the model takes: {train.left}")
     if train.unread:
-        found.append(f"the tokenizer leaves nothing of {train.unread} words")
+        what = "words" if train.places else "texts"
+        found.append(f"{what} of which the tokenizer leaves nothing: {train.unread}")
     return tuple(found)

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, ModelError, UsageError, suggestion
-from harness_hf.checkpoint import Checkpoint, read_tensors
+from harness_hf.checkpoint import Checkpoint, generation_settings, read_tensors
 from harness_hf.counts import count_parameters
+from harness_hf.described import RELATIVE, stated_context
 from harness_hf.loading import has_bfloat16
 from harness_hf.options import DTYPE_ALIASES, DTYPES, Options
+from harness_hf.prompts import decoder_beginning
 from harness_hf.quiet import quiet
 from harness_hf.resolve import find
 
@@ -19,9 +21,8 @@ if TYPE_CHECKING:
     from harness.training import Start
     from harness.types import Parameters, RequestKind
 
-CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
 USUAL_LENGTH = 512
-"""Tokens of a row where a checkpoint sets no limit (T5's relative positions)."""
+"""Tokens of a row where a checkpoint states none."""
 SCHEMES = {"tag": "hf-tagger", "classify": "hf-classifier", "generate": "hf"}
 
 
@@ -29,7 +30,8 @@ SCHEMES = {"tag": "hf-tagger", "classify": "hf-classifier", "generate": "hf"}
 class Base:
     """A checkpoint with its configuration, read without its weights.
 
-    ``length`` is the most tokens of one row; ``parameters`` are counted from the files.
+    ``length`` is the most tokens of one row; ``parameters`` are counted from the files;
+    ``before`` are the ids with which an encoder-decoder begins whatever it writes.
     """
 
     start: Start
@@ -37,6 +39,7 @@ class Base:
     config: Any
     parameters: Parameters
     length: int
+    before: tuple[int, ...] = ()
 
     @property
     def encoder_decoder(self) -> bool:
@@ -53,21 +56,22 @@ def open_base(start: Start, kind: RequestKind, length: int | None) -> Base:
     checkpoint = find(Options(scheme="hf", source=str(start.folder)))
     config = _config(checkpoint)
     _refuse_objective(config, kind, start.name)
-    own = next((int(getattr(config, key)) for key in CONTEXT_KEYS if _positive(config, key)), None)
-    if length is not None and own is not None and length > own:
+    own = stated_context(checkpoint.config)
+    bound = None if checkpoint.config.get("model_type") in RELATIVE else own
+    if length is not None and bound is not None and length > bound:
         raise UsageError(
-            f"--max-length {length} is more than the {own} tokens that '{start.name}' takes.\n"
-            f"Give at most {own}."
+            f"--max-length {length} is more than the {bound} tokens that '{start.name}' takes.\n"
+            f"Give at most {bound}."
         )
-    offset = (
-        2 if getattr(config, "model_type", "") in ("roberta", "xlm-roberta", "camembert") else 0
-    )
+    writes = kind == "generate" and checkpoint.config.get("is_encoder_decoder")
+    before = decoder_beginning(generation_settings(checkpoint), start.name) if writes else ()
     return Base(
         start=start,
         checkpoint=checkpoint,
         config=config,
         parameters=count_parameters(read_tensors(checkpoint), checkpoint.config),
-        length=length or (own - offset if own is not None else USUAL_LENGTH),
+        length=length or own or USUAL_LENGTH,
+        before=before,
     )
 
 
@@ -89,11 +93,6 @@ def resolve_dtype(asked: str, device: str) -> str:
             f"--dtype float16 trains on a GPU only, and this is {device}.\nUse bfloat16 or float32."
         )
     return name
-
-
-def _positive(config: Any, key: str) -> bool:
-    value = getattr(config, key, None)
-    return isinstance(value, int) and value > 0
 
 
 def _config(checkpoint: Checkpoint) -> Any:
@@ -229,6 +228,8 @@ def load_model(base: Base, kind: RequestKind, labels: Sequence[str], pad: int | 
     _refuse_missing(found, base, model)
     if pad is not None:
         model.config.pad_token_id = pad
+    if base.before:  # labels are shifted behind it, and only generation's settings may name it
+        model.config.decoder_start_token_id = base.before[0]
     return model
 
 
