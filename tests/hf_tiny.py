@@ -255,6 +255,7 @@ SEQ2SEQ: dict[str, dict[str, Any]] = {
         "num_heads": 4,
         "vocab_size": EMBEDDED,
         "decoder_start_token_id": 2,
+        "dropout_rate": 0.0,
         "tie_word_embeddings": False,
     },
     "bart": {
@@ -269,12 +270,16 @@ SEQ2SEQ: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 64,
         "decoder_start_token_id": 1,
         "forced_eos_token_id": None,
+        "dropout": 0.0,
     },
 }
 SEQ2SEQ["t5_tied"] = SEQ2SEQ["t5"] | {"tie_word_embeddings": True}
 SEQ2SEQ["marian"] = SEQ2SEQ["bart"]
 SEQ2SEQ["switch_transformers"] = SEQ2SEQ["t5"] | {"num_experts": 4, "num_decoder_layers": 2}
-SEQ2SEQ["bart_forced"] = SEQ2SEQ["bart"] | {"forced_bos_token_id": 0}
+SEQ2SEQ["bart_forced"] = SEQ2SEQ["bart"]
+FORCED = {"bart_forced": 0}
+"""Which token a kind forces to the front of what it writes. It stands in generation_config.json, as
+in checkpoints today: transformers 5 drops what the model's own configuration says of it."""
 
 
 def write_seq2seq(folder: Path, kind: str) -> Any:
@@ -300,6 +305,7 @@ def write_seq2seq(folder: Path, kind: str) -> Any:
                 if weight.dim() == 2:
                     weight.normal_(std=0.25)
         model.tie_weights()
+    model.generation_config.forced_bos_token_id = FORCED.get(kind)
     if kind == "marian":  # as its checkpoints rule out padding
         model.generation_config.bad_words_ids = [[token] for token in range(3, 200)]
     model.save_pretrained(folder)

@@ -355,11 +355,12 @@ def test_an_encoder_decoder_learns_a_tasks_answers_by_heart(tmp_path: Path, kind
     texts = {"en": ["the sea", "a boy", "the ship"], "de": ["was", "once", "little"]}
     for name, lines in texts.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    same = f"src={tmp_path / 'en'},ref={tmp_path / 'de'}"
+        (tmp_path / f"{name}-often").write_text("\n".join(lines * 25) + "\n", encoding="utf-8")
+    often = f"src={tmp_path / 'en-often'},ref={tmp_path / 'de-often'}"
+    once = f"src={tmp_path / 'en'},ref={tmp_path / 'de'}"
     command = ["finetune", "-m", str(tmp_path / "model"), "-t", "translation", "--device", "cpu"]
-    for option in ("--train", "--validation", "--test"):
-        command += [option, same]
-    command += ["--epochs", "60", "--patience", "0", "--learning-rate", "0.02", "--batch-size", "3"]
+    command += ["--train", often, "--validation", once, "--test", once]
+    command += ["--epochs", "4", "--learning-rate", "0.005", "--batch-size", "3"]
     assert invoke([*command, "-o", str(tmp_path / "out")]) == 0
     (row,) = table(tmp_path / "out")
     assert float(row["loss"]) < 0.1

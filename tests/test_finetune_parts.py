@@ -22,7 +22,16 @@ from harness.errors import DataError, UsageError  # noqa: E402
 from harness.training import FinetuneRequest, Method, Start  # noqa: E402
 from harness.types import TaskSettings  # noqa: E402
 from harness_hf.tokens import Codec  # noqa: E402
-from harness_train.finetune import costs, course, examples, methods, ready, starting, training  # noqa: E402
+from harness_train.finetune import (  # noqa: E402
+    costs,
+    course,
+    examples,
+    methods,
+    ready,
+    recording,
+    starting,
+    training,
+)
 from harness_train.finetune.cells import Cell  # noqa: E402
 from harness_train.finetune.encoding import IGNORED, Encoder, collator  # noqa: E402
 from harness_train.finetune.examples import Labelled, Prompted, Tagged  # noqa: E402
@@ -156,6 +165,33 @@ def test_a_decoder_learns_what_is_forced_the_answer_and_its_end(
     assert short["labels"] == [*first, *codec.plain("little"), tokenizer.eos_token_id]
 
 
+@pytest.mark.parametrize(
+    ("put", "wanted"), [([1, 5], [1, 5, 1]), ([5, 1, 0], [5, 1, 0]), ([1], [1])]
+)
+def test_an_end_in_front_ends_nothing(put: list[int], wanted: list[int]) -> None:
+    class Tokenizer:
+        """Puts around an answer what the case asks for."""
+
+        eos_token_id = 1
+
+        def __call__(self, **_: object) -> dict[str, list[int]]:
+            return {"input_ids": put}
+
+    assert Encoder(tokenizer=Tokenizer(), length=12, before=[2])._written("x") == wanted
+
+
+def test_texts_of_which_nothing_is_left_are_counted(bert: Path) -> None:
+    tokenizer = starting.load_tokenizer(base_of(bert, "classify"), "classify")
+    encoder = Encoder(tokenizer=tokenizer, length=8, labels=("a", "b"))
+    empty, word = Labelled(texts=("\u200b",), label="a"), Labelled(texts=("we",), label="b")
+    found = encoder.encode([empty, word], "x")
+    assert (found.unread, len(found.rows)) == (1, 2)
+    (note,) = recording.notes_of(SimpleNamespace(train=found))  # type: ignore[arg-type]
+    assert note == "texts of which the tokenizer leaves nothing: 1"
+    with pytest.raises(DataError, match="the tokenizer leaves nothing of it"):
+        encoder.encode([empty, empty], "x")
+
+
 def test_a_decoder_that_does_not_say_how_it_begins_is_refused(tmp_path: Path) -> None:
     hf_tiny.write_seq2seq(tmp_path, "t5")
     for path in (tmp_path / "config.json", tmp_path / "generation_config.json"):
@@ -164,6 +200,26 @@ def test_a_decoder_that_does_not_say_how_it_begins_is_refused(tmp_path: Path) ->
         path.write_text(json.dumps(said), "utf-8")
     with pytest.raises(DataError, match="with which token its decoder begins"):
         base_of(tmp_path, "generate")
+
+
+@pytest.mark.parametrize("key", ["decoder_start_token_id", "forced_bos_token_id"])
+@pytest.mark.parametrize("value", ["</s>", -3, 9_000])
+def test_a_beginning_that_is_no_token_of_the_model_is_refused(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    hf_tiny.write_seq2seq(tmp_path, "t5")
+    path = tmp_path / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {key: value}), "utf-8")
+    texts = ready.Texts(
+        train=(Prompted(prompt="a", answer=" b"),),
+        validation=(Prompted(prompt="a", answer=" b"),),
+        labels=(),
+    )
+    with pytest.raises(DataError, match="are token ids|json gives token id 9,000"):
+        base = base_of(tmp_path, "generate")
+        request = SimpleNamespace(kind="generate")
+        cell = Cell(start=base.start, method="full", share=1.0, seed=0)
+        ready.make_ready(cell, base, texts, request)  # type: ignore[arg-type]
 
 
 def test_relative_positions_may_be_trained_beyond_the_stated_length(tmp_path: Path) -> None:

@@ -264,4 +264,11 @@ def decoder_beginning(generation: Mapping[str, Any], source: str) -> tuple[int, 
             "Set decoder_start_token_id in config.json or generation_config.json."
         )
     forced = generation.get("forced_bos_token_id")
-    return (int(start),) if forced is None else (int(start), int(forced))
+    before = (start,) if forced is None else (start, forced)
+    for token in before:
+        if not isinstance(token, int) or token < 0:
+            raise DataError(
+                f"hf: {source}: decoder_start_token_id and forced_bos_token_id are token ids, "
+                f"not {str(token)[:40]!r}.\nMend config.json or generation_config.json."
+            )
+    return before

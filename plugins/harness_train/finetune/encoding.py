@@ -151,7 +151,8 @@ class Encoder:
         forced, end = self.before[1:], self.tokenizer.eos_token_id
         if ids[: len(forced)] != list(forced):
             ids = [*forced, *ids]
-        return ids if end is None or end in ids else [*ids, end]
+        ended = ids == [end] or end in ids[1:]  # in front it may stand for the beginning
+        return ids if end is None or ended else [*ids, end]
 
 
 def collator(pad: int) -> Callable[[Sequence[Row]], dict[str, Any]]:

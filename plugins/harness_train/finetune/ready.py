@@ -85,7 +85,8 @@ def make_ready(cell: Cell, base: Base, texts: Texts, request: FinetuneRequest) -
     tokenizer = load_tokenizer(base, request.kind)
     codec = None
     if request.kind == "generate":
-        codec = Codec.of(tokenizer, vocabulary=int(base.config.vocab_size))
+        size = getattr(base.config, "vocab_size", None)  # two halves may each have their own
+        codec = Codec.of(tokenizer, vocabulary=size if isinstance(size, int) else len(tokenizer))
     encoder = Encoder(
         tokenizer=tokenizer,
         length=base.length,
@@ -132,12 +133,15 @@ def _refuse_strange_ids(data: Data, base: Base) -> None:
     known = getattr(base.config, "vocab_size", None)
     if not isinstance(known, int):
         return
-    largest = max(
-        max(row["input_ids"]) for part in (data.train, data.validation) for row in part.rows
-    )
-    if largest >= known:
-        raise DataError(
-            f"'{base.start.name}': the tokenizer gives token id {largest:,}, the model embeds "
-            f"{known:,}: they do not belong together.\n"
-            "Use the tokenizer that the weights were trained with."
-        )
+    rows = (*data.train.rows, *data.validation.rows)
+    largest = max(max(row["input_ids"]) for row in rows)
+    if base.before:  # a decoder reads tokens of its own
+        largest = max(largest, *(max(row["labels"]) for row in rows))
+    files = {"generation_config.json": max(base.before, default=0), "tokenizer": largest}
+    for file, token in files.items():
+        if token >= known:
+            raise DataError(
+                f"'{base.start.name}': the {file} gives token id {token:,}, the model embeds "
+                f"{known:,}: they do not belong together.\n"
+                f"Use the {file} that the weights were trained with."
+            )

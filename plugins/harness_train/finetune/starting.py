@@ -63,7 +63,7 @@ def open_base(start: Start, kind: RequestKind, length: int | None) -> Base:
             f"--max-length {length} is more than the {bound} tokens that '{start.name}' takes.\n"
             f"Give at most {bound}."
         )
-    writes = kind == "generate" and checkpoint.config.get("is_encoder_decoder")
+    writes = kind == "generate" and getattr(config, "is_encoder_decoder", False)
     before = decoder_beginning(generation_settings(checkpoint), start.name) if writes else ()
     return Base(
         start=start,
