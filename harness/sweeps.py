@@ -69,6 +69,14 @@ def sweep_lines(rows: Sequence[TrainedModel]) -> list[Sequence[object]]:
     return lines
 
 
+def add_row(rows: list[TrainedModel], row: TrainedModel) -> None:
+    """Append ``row``; a training that diverged takes those of its earlier checkpoints away."""
+    training = row.settings.get("training")
+    if row.outcome == "diverged" and training:
+        rows[:] = [one for one in rows if one.settings.get("training") != training]
+    rows.append(row)
+
+
 def with_test_scores(rows: Sequence[TrainedModel], run: RunRecord) -> list[TrainedModel]:
     """The rows with what ``run`` says of their models, each score as ``TASK/METRIC``."""
     titles = dict(short_names(cell.task for cell in run.cells))

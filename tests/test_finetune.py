@@ -23,7 +23,8 @@ from harness.cli import invoke
 from harness.errors import SaveError, UsageError
 from harness.results import RunDirectory
 from harness.tagreports import tag_reports
-from harness_train.finetune import costs, saving
+from harness_train import memory
+from harness_train.finetune import saving
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +291,7 @@ def test_the_plan_says_what_it_costs_and_trains_nothing(
 def test_what_cannot_fit_is_refused_before_training(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(costs, "available_bytes", lambda device: 1000)
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 1000)
     assert invoke(arguments(place, tmp_path / "out")) == 4
     assert "'bert-8-full-1-s0' cannot be trained here: it needs about" in capsys.readouterr().err
     assert invoke(arguments(place, tmp_path / "out", "--dry-run")) == 4

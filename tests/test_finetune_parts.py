@@ -26,6 +26,7 @@ from harness_train.finetune import (  # noqa: E402
     costs,
     course,
     examples,
+    losses,
     methods,
     ready,
     recording,
@@ -242,15 +243,15 @@ def test_class_weights_are_those_of_scikit_learn() -> None:
     utils = pytest.importorskip("sklearn.utils.class_weight")
     labels = [0] * 7 + [1] * 2 + [2]
     theirs = utils.compute_class_weight("balanced", classes=numpy.arange(3), y=labels)
-    assert training.class_weights(Counter(labels), 3) == pytest.approx(list(theirs))
-    assert training.class_weights(Counter(labels), 4)[3] == 1.0
+    assert losses.class_weights(Counter(labels), 3) == pytest.approx(list(theirs))
+    assert losses.class_weights(Counter(labels), 4)[3] == 1.0
 
 
 def test_weighted_classes_learn_the_same_from_a_batch_and_from_its_halves(bert: Path) -> None:
     """Gradients add up over the steps of an update, so a batch's half must not count as a whole."""
     rows = [{"input_ids": [2, 5 + i, 3], "labels": int(i > 5)} for i in range(8)]
     data = SimpleNamespace(train=SimpleNamespace(rows=rows), labels=("a", "b"))
-    weigh = training._weighted_loss(data)  # type: ignore[arg-type]
+    weigh = losses.weighted_loss(data.train, 2)  # type: ignore[arg-type]
     learnt = []
     for size in (8, 4):
         with training.seeded(0):

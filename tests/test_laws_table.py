@@ -119,6 +119,17 @@ def test_empty_cells_are_left_out_and_told(tmp_path: Path) -> None:
     assert "2 rows without a number were left out." in group.fit.warnings
 
 
+def test_trainings_that_diverged_are_left_out_and_told(tmp_path: Path) -> None:
+    head, *rows = GOOD.splitlines()
+    table = [f"{head},outcome", *(f"{row},complete" for row in rows), "3e7,,a,diverged"]
+    (group,) = fit(tmp_path, "\n".join([*table, "5e7,,a,diverged", "7e7,,a,complete"]) + "\n")
+    assert group.fit.n == 9
+    assert "2 rows that diverged were left out." in group.fit.warnings
+    assert "1 row without a number was left out." in group.fit.warnings
+    with pytest.raises(DataError, match="all of its 2 trainings diverged"):
+        fit(tmp_path, "N,outcome\n1e6,diverged\n2e6,diverged\n")
+
+
 def test_a_narrow_range_has_no_exponent(tmp_path: Path) -> None:
     (group,) = fit(tmp_path, GOOD, where=("N<5e7",), law="power")
     assert group.fit.verdict == "not-identifiable"

@@ -33,6 +33,7 @@ from harness.pretraining import (
     SizeOptions,
     TrainingOptions,
 )
+from harness.sweeps import add_row
 from harness.training import TrainedModel
 from harness.types import CellRecord, Generate, ModelSettings, Sample
 
@@ -48,7 +49,7 @@ from harness_train.pretrain.batches import Masking, causal_batch, masked_batch  
 from harness_train.pretrain.documents import Document  # noqa: E402
 from harness_train.pretrain.feed import Feed  # noqa: E402
 from harness_train.pretrain.job import PretrainingJob  # noqa: E402
-from harness_train.pretrain.loop import Training  # noqa: E402
+from harness_train.pretrain.loop import DivergedError, Training  # noqa: E402
 from harness_train.pretrain.networks import Transformer, build_network  # noqa: E402
 from harness_train.pretrain.optimise import orthogonalised  # noqa: E402
 from harness_train.pretrain.pairs import masked_rows, sentences  # noqa: E402
@@ -416,6 +417,24 @@ def test_a_loss_that_is_no_number_stops_that_size_and_no_other(
     assert "step" in rows[0].error and not (tmp_path / "bad").exists()
     assert rows[-1].name == "good" and rows[-1].outcome == "complete"
     assert train(request)[0] == rows[0]  # it is not tried again
+
+
+def test_a_size_that_diverges_late_leaves_no_model_of_earlier_checkpoints(
+    tmp_path: Path, corpus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = asked(tmp_path, corpus)
+
+    def late(job: PretrainingJob, training: Any, record: Any) -> None:
+        if record["share"] == 1:
+            raise DivergedError("too late")
+
+    monkeypatch.setattr(PretrainingJob, "_refuse_useless", late)
+    for _ in range(2):  # the second time it is remembered
+        rows: list[TrainedModel] = []
+        for row in PretrainingJob(request).run(lambda _: None):
+            add_row(rows, row)
+        assert [(row.name, row.outcome) for row in rows] == [("tiny", "diverged")]
+        assert not list(tmp_path.rglob("harness_model.json"))
 
 
 def test_another_plan_in_the_same_folder_is_refused(tmp_path: Path, corpus: str) -> None:

@@ -19,6 +19,7 @@ from harness.cli.tracking import Trackers, track_option, with_trackers
 from harness.codec import SCHEMA, to_json
 from harness.plugins import load_registry
 from harness.pretraining import Prepared, PretrainJob, PretrainRequest
+from harness.sweeps import add_row
 from harness.training import Estimate, TrainedModel
 from harness.wording import MISSING, count
 
@@ -82,9 +83,9 @@ def _train(job: PretrainJob, trackers: Trackers) -> list[TrainedModel]:
 
     try:
         with terminable(), redirect_stdout(sys.stderr):
-            rows = []
+            rows: list[TrainedModel] = []
             for row in job.run(tell):
-                rows.append(row)
+                add_row(rows, row)
                 trackers.trained(row)
             trackers.sweep(rows)
             return rows

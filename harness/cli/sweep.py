@@ -23,7 +23,14 @@ from harness.plan import RunRequest, plan_tasks
 from harness.plugins import Registry, load_registry
 from harness.pretraining import Prepared, PretrainJob, PretrainRequest
 from harness.results import RunDirectory
-from harness.sweeps import SWEEP, estimate_sum, estimate_table, sweep_table, with_test_scores
+from harness.sweeps import (
+    SWEEP,
+    add_row,
+    estimate_sum,
+    estimate_table,
+    sweep_table,
+    with_test_scores,
+)
 from harness.sweeps import write_sweep as write
 from harness.training import Estimate, TrainedModel
 
@@ -117,7 +124,7 @@ def _train(jobs: Sequence[PretrainJob], table: Path, trackers: Trackers) -> list
         with terminable(), redirect_stdout(sys.stderr):
             for job in jobs:
                 for row in job.run(lambda line: click.echo(line, err=True)):
-                    rows.append(row)
+                    add_row(rows, row)
                     trackers.trained(row)
                     write(table, rows)
     except KeyboardInterrupt:

@@ -86,10 +86,23 @@ def usable_rows(table: Table, request: FitRequest, x: tuple[str, ...]) -> tuple[
         if column:
             keep &= np.isfinite(table.numbers(column))
     if not keep.all():
-        warnings.append(f"{int((~keep).sum())} rows without a number were left out.")
+        warnings += _left_out(table.take(~keep))
     if not keep.any():
         raise DataError(f"{table.name}: no row has all of {', '.join((*x, request.y))}.")
     return table.take(keep), warnings
+
+
+def _left_out(gone: Table) -> list[str]:
+    """Why rows are not fitted: trainings that diverged, and others without a number."""
+    outcomes = gone.text("outcome") if "outcome" in gone.columns else ()
+    diverged = outcomes.count("diverged")
+    counts = ((diverged, "that diverged"), (len(gone.rows) - diverged, "without a number"))
+    return [
+        f"{number} {'row' if number == 1 else 'rows'} {what} "
+        f"{'was' if number == 1 else 'were'} left out."
+        for number, what in counts
+        if number
+    ]
 
 
 def positive(table: Table, expression: str, variable: str, *, counted: bool) -> Array:

@@ -67,6 +67,7 @@ def fit_table(table: Table, request: FitRequest) -> tuple[GroupFit, ...]:
         table = table.where(condition)
     if not table.rows:
         raise DataError(f"No row of {table.name} is left by --where.")
+    _refuse_diverged(table)
     _check_columns(table, request, x)
     table, apart = table.apart(request.hold_out)
     parts = list(table.groups(request.group))
@@ -82,6 +83,15 @@ def fit_table(table: Table, request: FitRequest) -> tuple[GroupFit, ...]:
                 raise
             fits.append(_failed(group, request, law, len(part.rows), str(error)))
     return tuple(fits)
+
+
+def _refuse_diverged(table: Table) -> None:
+    """Where no training came to an end, the table lacks the columns of its scores, too."""
+    if "outcome" in table.columns and set(table.text("outcome")) == {"diverged"}:
+        raise DataError(
+            f"{table.name}: all of its {len(table.rows)} trainings diverged; nothing can be "
+            "fitted.\nTrain at a lower learning rate, into another folder."
+        )
 
 
 def _check_columns(table: Table, request: FitRequest, x: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.training import FinetuneRequest, Method, Start
     from harness_train.finetune.examples import Example
 
-VERSION = "2"
+VERSION = "3"
 """Moves when the same request would train other weights."""
 VERSIONS: dict[str, str] = {"adalora": "3", "prefix": "3"}
 """The same for one method alone, so that the finished cells of the others stay good."""

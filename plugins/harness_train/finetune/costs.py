@@ -9,7 +9,6 @@ arXiv:2001.08361, section 2.1).
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,21 +73,6 @@ def memory_bytes(
     kept = size * FLOAT * shape.layers + layer if checkpointing else layer * shape.layers
     logits = 3 * rows * length * shape.vocabulary * FLOAT
     return int(FLOAT * total + 4 * FLOAT * trained + kept + logits)
-
-
-def available_bytes(device: str) -> int | None:
-    """Free memory of the device, or what Linux says is available; None where nobody says."""
-    if device.startswith("cuda"):
-        import torch
-
-        return int(torch.cuda.mem_get_info(device)[0])
-    with contextlib.suppress(OSError):
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text("ascii"))
-        if found:
-            return int(found[1]) * 1024
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        return int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
-    return None
 
 
 class PeakMemory:

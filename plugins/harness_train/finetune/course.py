@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from harness.types import RequestKind
 
 
+class DivergedError(Exception):
+    """Training must not go on; the message names the step."""
+
+    def __init__(self, reason: str, step: int) -> None:
+        """``step`` is the optimiser's."""
+        super().__init__(reason)
+        self.step = step
+
+
 @dataclass
 class Course:
     """What happens while one model is trained: changed by the trainer and its callbacks."""
@@ -74,6 +83,8 @@ def watch(model: Any, kind: RequestKind, steps: int, course: Course) -> Any:
                     values={f"validation/{name}": value for name, value in scores.items()},
                 )
             )
+            if not math.isfinite(loss):
+                raise DivergedError(f"the validation loss is {loss}", state.global_step)
             rank = measure.rank(scores)
             better = course.best is None or rank > course.best
             # A score may stand still for long, at no entity found, while the loss still falls.
@@ -86,6 +97,11 @@ def watch(model: Any, kind: RequestKind, steps: int, course: Course) -> Any:
             control.should_training_stop = 0 < course.patience <= course.waited
             shown = f"{measure.name} {scores.get(measure.name, math.nan):.4g}"
             course.tell(f"epoch {state.epoch:.0f}, step {state.global_step}/{steps}: {shown}")
+            if control.should_training_stop and state.global_step < steps:
+                course.tell(
+                    f"stopped early, no better for {course.waited} epochs: the weights of step "
+                    f"{course.best_step} are kept"
+                )
 
     return Watch()
 

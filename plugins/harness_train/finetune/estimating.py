@@ -9,6 +9,7 @@ from harness.errors import ModelError
 from harness.training import Estimate
 from harness_hf.quiet import quiet
 from harness_hf.threads import threads_for
+from harness_train import memory
 from harness_train.finetune import costs, saving
 from harness_train.finetune.methods import apply_method, trainable_parameters
 from harness_train.finetune.starting import empty_model
@@ -56,7 +57,7 @@ def estimate(ready: Ready, counts: Counts, request: FinetuneRequest, device: str
     """All but the time."""
     cell, data = ready.cell, ready.data
     inner = ready.base.parameters.non_embedding or 0
-    memory = costs.memory_bytes(
+    needed = costs.memory_bytes(
         costs.Shape.of(ready.base.config),
         total=counts.total,
         trained=counts.trainable,
@@ -64,7 +65,7 @@ def estimate(ready: Ready, counts: Counts, request: FinetuneRequest, device: str
         length=max(len(row["input_ids"]) for row in data.train.rows),
         checkpointing=request.gradient_checkpointing,
     )
-    available = costs.available_bytes(device)
+    available = memory.available_bytes(device)
     tokens = data.train.tokens * request.epochs
     done = saving.finished(request.output, cell.name) is not None
     return Estimate(
@@ -75,10 +76,10 @@ def estimate(ready: Ready, counts: Counts, request: FinetuneRequest, device: str
         tokens=tokens,
         flops=tokens * costs.flops_per_token(inner, min(counts.trainable, inner), cell.method),
         seconds=None,
-        memory=memory,
+        memory=needed,
         available=available,
         done=done,
-        refused="" if done else _too_much(memory, available, device),
+        refused="" if done else _too_much(needed, available, device),
     )
 
 
@@ -123,9 +124,9 @@ def texts_read(ready: Ready, request: FinetuneRequest) -> float:
     return learnt + FORWARD * len(ready.data.validation.rows) * (request.epochs + 1)
 
 
-def _too_much(memory: int, available: int | None, device: str) -> str:
-    if available is None or memory <= available:
+def _too_much(needed: int, available: int | None, device: str) -> str:
+    if available is None or needed <= available:
         return ""
     return (
-        f"it needs about {memory / 2**30:.1f} GiB and {device} has {available / 2**30:.1f} GiB free"
+        f"it needs about {needed / 2**30:.1f} GiB and {device} has {available / 2**30:.1f} GiB free"
     )

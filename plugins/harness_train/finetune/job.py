@@ -13,6 +13,7 @@ from harness_hf.quiet import quiet
 from harness_hf.threads import threads_for
 from harness_train.finetune import costs, saving
 from harness_train.finetune.cells import Cell, cells_of
+from harness_train.finetune.course import DivergedError
 from harness_train.finetune.estimating import (
     Counts,
     count_parts,
@@ -31,7 +32,7 @@ from harness_train.finetune.recording import (
     with_training,
 )
 from harness_train.finetune.starting import SCHEMES, open_base, resolve_dtype
-from harness_train.finetune.training import DivergedError, Plan, Trained, train_cell
+from harness_train.finetune.training import Plan, Trained, train_cell
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,6 @@ import math
 import random
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.training import unwatched
 from harness_hf.quiet import quiet
-from harness_train.finetune.course import Course, restore, watch
+from harness_train.finetune.course import Course, DivergedError, restore, watch
 from harness_train.finetune.encoding import IGNORED, collator
+from harness_train.finetune.losses import count_learnt, plain_loss, weighted_loss
 from harness_train.finetune.measuring import DIVERGED, scores_of
 
 if TYPE_CHECKING:
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
     from harness.types import RequestKind
     from harness_train.finetune.encoding import Encoded
     from harness_train.finetune.examples import Example
-
-
-class DivergedError(Exception):
-    """Training must not go on; the message names the step."""
-
-    def __init__(self, reason: str, step: int) -> None:
-        """``step`` is the optimiser's."""
-        super().__init__(reason)
-        self.step = step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,23 +131,6 @@ def seconds_per_batch(model: Any, data: Data, plan: Plan, request: FinetuneReque
     return median(b - a for a, b in pairwise(ends)) if len(ends) > 1 else None
 
 
-def class_weights(labels: Counter[int], number: int) -> list[float]:
-    """n / (classes · n_class) for each class, as scikit-learn's ``balanced``; 1 for one unseen."""
-    seen = sum(labels.values())
-    present = sum(1 for i in range(number) if labels[i])
-    return [seen / (present * labels[i]) if labels[i] else 1.0 for i in range(number)]
-
-
-def count_labels(encoded: Encoded) -> Counter[int]:
-    """How often each label number occurs."""
-    counts: Counter[int] = Counter()
-    for row in encoded.rows:
-        labels = row["labels"]
-        counts.update([labels] if isinstance(labels, int) else labels)
-    del counts[IGNORED]
-    return counts
-
-
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Python's, numpy's and torch's generators begin at ``seed`` and are put back afterwards.
@@ -189,8 +163,34 @@ def _trainer(
     from transformers import Trainer
     from transformers.trainer_callback import PrinterCallback
 
+    # A causal model foretells each token but the first.
+    shifted = plan.kind == "generate" and not getattr(model.config, "is_encoder_decoder", False)
+
     class CountingTrainer(Trainer):  # type: ignore[misc]
         """Counts what is read, and stops at the first loss that is not a number."""
+
+        # Ours is: few architectures divide by the number they are told, and those that take no
+        # notice of it would have the steps of an update count as whole ones.
+        loss_is_scaled_for_ga = True
+
+        def get_batch_samples(
+            self, epoch_iterator: Any, num_batches: int, device: Any
+        ) -> tuple[list[Any], int]:
+            batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+            return batches, sum(count_learnt(batch["labels"], shifted) for batch in batches)
+
+        def compute_loss(
+            self,
+            model: Any,
+            inputs: dict[str, Any],
+            return_outputs: bool = False,
+            num_items_in_batch: Any = None,
+        ) -> Any:
+            """The batch's part of the mean over all labels of the batches of an update."""
+            if self.compute_loss_func is not None or not model.training:
+                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            part = count_learnt(inputs["labels"], shifted) / max(1, num_items_in_batch)
+            return super().compute_loss(model, inputs) * part
 
         def training_step(
             self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
@@ -204,7 +204,7 @@ def _trainer(
             return loss
 
         def evaluate(self, *arguments: Any, **keywords: Any) -> dict[str, float]:
-            with _plain_loss(model):
+            with plain_loss(model):
                 found: dict[str, float] = super().evaluate(*arguments, **keywords)
             return found
 
@@ -218,26 +218,13 @@ def _trainer(
             plan.kind, data.validation_examples, data.validation, data.labels
         ),
         preprocess_logits_for_metrics=_most_probable,
-        compute_loss_func=_weighted_loss(data) if request.class_weights else None,
+        compute_loss_func=(
+            weighted_loss(data.train, len(data.labels)) if request.class_weights else None
+        ),
         callbacks=[watch(model, plan.kind, plan.steps, course)],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-@contextmanager
-def _plain_loss(model: Any) -> Iterator[None]:
-    """Inside, AdaLoRA adds next to nothing to the loss, so that losses of methods compare."""
-    configs = getattr(model, "peft_config", {}).values()
-    planned = [config for config in configs if hasattr(config, "orth_reg_weight")]
-    before = [config.orth_reg_weight for config in planned]
-    for config in planned:
-        config.orth_reg_weight = 1e-30  # peft takes no zero
-    try:
-        yield
-    finally:
-        for config, weight in zip(planned, before, strict=True):
-            config.orth_reg_weight = weight
 
 
 def _arguments(plan: Plan, request: FinetuneRequest, scratch: str) -> Any:
@@ -286,28 +273,3 @@ def _read(inputs: Mapping[str, Any], model: Any) -> int:
 def _most_probable(logits: Any, labels: Any) -> Any:
     """Label numbers in place of logits, so that an evaluation keeps little in memory."""
     return (logits[0] if isinstance(logits, tuple) else logits).argmax(dim=-1)
-
-
-def _weighted_loss(data: Data) -> Callable[..., Any]:
-    """Cross-entropy in which each class counts as much as any other.
-
-    In training it is the weighted sum over the labels of all batches that make one update, whose
-    number ``Trainer`` hands over: it adds what comes back of each and divides by nothing. Weights
-    are 1 on average over the training texts. In an evaluation it is the batch's weighted mean.
-    """
-    import torch
-
-    weights = torch.tensor(class_weights(count_labels(data.train), len(data.labels)))
-
-    def loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
-        logits = outputs["logits"]
-        found = torch.nn.functional.cross_entropy(
-            logits.reshape(-1, logits.shape[-1]).float(),
-            labels.reshape(-1),
-            weight=weights.to(logits.device),
-            ignore_index=IGNORED,
-            reduction="mean" if num_items_in_batch is None else "sum",
-        )
-        return found if num_items_in_batch is None else found / num_items_in_batch
-
-    return loss

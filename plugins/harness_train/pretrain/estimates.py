@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from statistics import median
@@ -11,6 +10,7 @@ import torch
 
 from harness.training import Estimate
 from harness.wording import short
+from harness_train.memory import available_bytes
 from harness_train.pretrain.loop import Training
 from harness_train.pretrain.networks import build_network, build_optimisers
 from harness_train.pretrain.records import flops
@@ -37,26 +37,10 @@ def memory_of(training: Training) -> int:
     return int(PER_PARAMETER * shape.total + shape.layers * layer + logits)
 
 
-def available_on(device: torch.device) -> int | None:
-    """Bytes that are free on the device now; None where it cannot be told."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123
-            found = next(line for line in lines if line.startswith("MemAvailable"))
-            return int(found.split()[1]) * 1024
-    except (OSError, StopIteration):
-        pass
-    try:
-        return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (ValueError, OSError):
-        return None
-
-
 def estimate(training: Training, *, done: bool) -> Estimate:
     """What a size will cost; the time by a few steps of it, if it fits and is not done."""
     shape, schedule = training.shape, training.schedule
-    needed, free = memory_of(training), available_on(training.device)
+    needed, free = memory_of(training), available_bytes(str(training.device))
     tokens = training.feed.tokens(schedule.steps)
     said = Estimate(
         name=shape.name,

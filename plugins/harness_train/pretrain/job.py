@@ -18,10 +18,11 @@ from harness.pretraining import Prepared, PretrainRequest
 from harness.training import Estimate, TrainedModel, TrainingPoint
 from harness_hf.loading import resolve_device
 from harness_hf.threads import threads_for
+from harness_train.memory import available_bytes
 from harness_train.pretrain.batches import Masking
 from harness_train.pretrain.contamination import note_of
 from harness_train.pretrain.documents import Document
-from harness_train.pretrain.estimates import available_on, estimate, memory_of
+from harness_train.pretrain.estimates import estimate, memory_of
 from harness_train.pretrain.evaluation import HeldOut, held_out_of
 from harness_train.pretrain.feed import Feed
 from harness_train.pretrain.loop import DivergedError, Training
@@ -35,6 +36,7 @@ from harness_train.pretrain.saving import (
     fill_checkpoint,
     is_complete,
     read_json,
+    remove_folder,
     write_folder,
     write_json,
 )
@@ -111,6 +113,7 @@ class PretrainingJob:
         mark = self.request.output / f"{training.shape.name}.diverged.json"
         told = read_json(mark)
         if told is not None:
+            self._remove(training)  # what a kill may have left
             yield self._diverged(training, str(told["error"]))
             return
         if self._is_done(training):
@@ -133,10 +136,18 @@ class PretrainingJob:
                 yield row_of(read_json(folder / RECORD), f"hf:{folder}")
         except DivergedError as error:
             write_json(mark, {"schema": 1, "name": training.shape.name, "error": str(error)})
-            training.state.unlink(missing_ok=True)
+            self._remove(training)
             yield self._diverged(training, str(error))
             return
         training.state.unlink(missing_ok=True)
+
+    def _remove(self, training: Training) -> None:
+        """A size that diverged leaves no model, of earlier checkpoints neither."""
+        training.state.unlink(missing_ok=True)
+        for branch in range(len(training.schedule.ends)):
+            remove_folder(
+                self.request.output / checkpoint_name(training, branch, self.request.mark)
+            )
 
     def _finished(self, training: Training, stop: int) -> Iterator[TrainedModel]:
         """Rows of the checkpoints before ``stop``, from their records."""
@@ -315,7 +326,7 @@ class PretrainingJob:
                 )
 
     def _refuse_what_does_not_fit(self) -> None:
-        free = available_on(self.device)
+        free = available_bytes(str(self.device))
         for training in self._trainings:
             needed = memory_of(training)
             if free is not None and needed > free and not self._is_done(training):

@@ -56,6 +56,13 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a checkpoint, its record first, so that no part of it looks complete."""
+    with saving(path):
+        (path / RECORD).unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """A document, keys in their order, ended by a newline. Raises SaveError."""
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
