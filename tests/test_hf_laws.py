@@ -77,3 +77,9 @@ def test_every_answer_is_that_of_the_request_alone(
             assert answer.text == wanted
         else:
             assert answer.logprob == pytest.approx(wanted, abs=1e-4)
+
+
+def test_an_end_that_the_tokenizer_does_not_know_is_no_text() -> None:
+    folder, plain, codes = made("gpt2_untied", ("bare", False), "left")
+    request = Generate(prompt="Once upon a", max_tokens=1)
+    assert ask(model_at(folder), [request])[0].text == answered(request, plain, codes) == ""

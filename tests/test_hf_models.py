@@ -68,6 +68,8 @@ def generated(model: Any, tokenizer: Any, prompt: str, most: int) -> str:
         do_sample=False,
         pad_token_id=1,
     )[0]
+    if int(whole[-1]) == model.generation_config.eos_token_id:  # not every tokenizer knows it
+        whole = whole[:-1]
     text: str = tokenizer.decode(whole, skip_special_tokens=True)
     return text[len(tokenizer.decode(ids[0], skip_special_tokens=True)) :]
 
