@@ -194,6 +194,7 @@ HEADS: dict[str, dict[str, Any]] = {
 }
 HEADS["fnet"] = {k: v for k, v in SIZES.items() if k != "num_attention_heads"}
 HEADS["gpt2_padded"] = HEADS["gpt2"] | {"pad_token_id": 2}
+HEADS["llama"] = GROUPED | {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
 
 
 def write_head(folder: Path, kind: str, head: str, labels: Sequence[str]) -> Any:
@@ -273,6 +274,7 @@ SEQ2SEQ: dict[str, dict[str, Any]] = {
         "dropout": 0.0,
     },
 }
+HEADS["t5"] = SEQ2SEQ["t5"] | {"pad_token_id": 2, "eos_token_id": 1}
 SEQ2SEQ["t5_tied"] = SEQ2SEQ["t5"] | {"tie_word_embeddings": True}
 SEQ2SEQ["marian"] = SEQ2SEQ["bart"]
 SEQ2SEQ["switch_transformers"] = SEQ2SEQ["t5"] | {"num_experts": 4, "num_decoder_layers": 2}

@@ -83,6 +83,14 @@ def test_no_words_no_tags_and_words_of_nothing_are_outside(tagging: Any) -> None
     assert blank.tags is not None and blank.tags[0] == "O" and len(blank.tags) == 2
 
 
+def test_words_that_a_tokenizer_makes_nothing_of_are_outside(tmp_path: Path) -> None:
+    tagger(tmp_path, kind="gpt2")  # whose tokenizer puts nothing around a text
+    sentences = [("",), ("", ""), ("Ben", "", "sea")]
+    answers = ask(model_of("hf-tagger", tmp_path), [Tag(tokens=words) for words in sentences])
+    assert [answer.tags for answer in answers[:2]] == [("O",), ("O", "O")]
+    assert answers[2].tags is not None and answers[2].tags[1] == "O" and len(answers[2].tags) == 3
+
+
 def test_long_sentences_are_read_in_overlapping_windows(tmp_path: Path) -> None:
     tagger(tmp_path)
     words = tuple(" ".join(CORPUS).split()) * 2
@@ -209,6 +217,53 @@ def test_a_text_that_is_too_long_is_cut_and_counted(tmp_path: Path) -> None:
     (sent,) = model.tokens(long)  # type: ignore[attr-defined]
     assert sent.cut > 0 and len(sent.pieces) == 16
     assert sent.pieces[-5:] == (" sh", " ##o", " ##r", " ##t", "[SEP]")
+    assert sent.at == sent.pieces.index("[SEP]")  # of the longer text the end is cut
+
+
+def test_what_a_tokenizer_cuts_at_its_left_is_shown_there(tmp_path: Path) -> None:
+    classifier(tmp_path, ("negative", "positive", "neutral"))
+    path = tmp_path / "tokenizer_config.json"
+    stored = json.loads(path.read_text(encoding="utf-8")) | {"truncation_side": "left"}
+    path.write_text(json.dumps(stored), encoding="utf-8")
+    model = model_of("hf-classifier", tmp_path, max_length="16")
+    (sent,) = model.tokens(Classify(texts=(CORPUS[0],), labels=LABELS))  # type: ignore[attr-defined]
+    assert (sent.at, sent.pieces[0], len(sent.ids)) == (1, "[CLS]", 16) and sent.cut > 0
+
+
+def test_a_text_without_a_token_has_no_label_and_no_other_suffers(tmp_path: Path) -> None:
+    classifier(tmp_path, ("negative", "positive", "neutral"), "gpt2_padded")
+    requests = [Classify(texts=text, labels=LABELS) for text in (("",), ("fog",))]
+    empty, whole = ask(model_of("hf-classifier", tmp_path), requests)
+    assert empty.error == "the tokenizer makes no token of this text"
+    assert whole.error is None and whole.logprobs is not None
+
+
+@pytest.mark.parametrize("scheme", ["hf-tagger", "hf-classifier"])
+def test_a_token_that_the_model_lacks_fails_its_text_alone(tmp_path: Path, scheme: str) -> None:
+    from transformers import AutoTokenizer
+
+    names = ("O", "PER", "LOC") if scheme == "hf-tagger" else ("negative", "positive", "neutral")
+    (tagger if scheme == "hf-tagger" else classifier)(tmp_path, names)
+    codes = AutoTokenizer.from_pretrained(tmp_path)
+    # as some do without making the embedding, which has 300 rows, larger
+    codes.add_tokens([*(f"<{n}>" for n in range(300 - len(codes))), "<new>"])
+    codes.save_pretrained(tmp_path)
+    requests = [
+        Tag(tokens=tuple(text.split()))
+        if scheme == "hf-tagger"
+        else Classify(texts=(text,), labels=LABELS)
+        for text in ("The <new> fog", "The fog")
+    ]
+    strange, known = ask(model_of(scheme, tmp_path), requests)
+    assert strange.error is not None and "gives token id" in strange.error
+    assert known.error is None
+
+
+def test_a_head_that_looks_for_an_end_names_the_tokenizer_without_one(tmp_path: Path) -> None:
+    classifier(tmp_path, ("negative", "positive", "neutral"), "t5")
+    with pytest.raises(DataError, match="its head refuses a text: Each example must") as error:
+        ask(model_of("hf-classifier", tmp_path), [Classify(texts=("fog",), labels=LABELS)])
+    assert len(str(error.value).splitlines()) == 2
 
 
 # --- what cannot be -------------------------------------------------------------------------------

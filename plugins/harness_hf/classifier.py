@@ -10,10 +10,11 @@ from harness.types import Classify, Response, Sent
 from harness_hf.answers import NO_MEMORY
 from harness_hf.heads import Head, Row
 from harness_hf.labels import Labels
+from harness_hf.sharing import common
 from harness_hf.tokens import Codec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from harness.types import Request
     from harness_hf.described import Described
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Texts as one row; ``cut`` tokens of the longer text's end did not fit."""
+    """Texts as one row; ``cut`` tokens of the longer text did not fit, before number ``at``."""
 
     row: Row
-    cut: int
+    cut: int = 0
+    at: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +44,15 @@ class Classifying:
         return cls(tokenizer=tokenizer, labels=Labels.of(described), context=described.context)
 
     def reading(self, request: Classify) -> Reading:
-        """One text or a pair; of a pair that is too long, the longer text is cut first."""
-        whole = self.tokenizer(*request.texts)
+        """One text or a pair; of a pair that is too long, the longer text is cut first, on the
+        side that the tokenizer names."""
+        whole = _row(self.tokenizer(*request.texts))
         most = self.context
-        found, cut = whole, 0
-        if most is not None and len(whole["input_ids"]) > most:
-            found = self.tokenizer(*request.texts, truncation="longest_first", max_length=most)
-            cut = len(whole["input_ids"]) - len(found["input_ids"])
-        row = Row(ids=tuple(found["input_ids"]), segments=tuple(found.get("token_type_ids") or ()))
-        return Reading(row=row, cut=cut)
+        if most is None or len(whole.ids) <= most:
+            return Reading(row=whole)
+        kept = _row(self.tokenizer(*request.texts, truncation="longest_first", max_length=most))
+        cut = len(whole.ids) - len(kept.ids)
+        return Reading(row=kept, cut=cut, at=common(whole.ids, kept.ids))
 
     def sent(self, request: Request) -> tuple[Sent, ...]:
         """What is read for ``request``."""
@@ -59,7 +61,12 @@ class Classifying:
         reading = self.reading(request)
         ids = reading.row.ids
         pieces = Codec(tokenizer=self.tokenizer, vocabulary=len(self.tokenizer)).pieces(ids)
-        return (Sent(ids=ids, pieces=pieces, cut=reading.cut, at=len(ids)),)
+        return (Sent(ids=ids, pieces=pieces, cut=reading.cut, at=reading.at),)
+
+
+def _row(found: Mapping[str, Any]) -> Row:
+    """What a tokenizer made of texts."""
+    return Row(ids=tuple(found["input_ids"]), segments=tuple(found.get("token_type_ids") or ()))
 
 
 class Classifier:
@@ -85,6 +92,10 @@ class Classifier:
             if request.labels not in orders:
                 orders[request.labels] = self.classifying.labels.order(request.labels)
             reading = self.classifying.reading(request)
+            refusal = self.head.refusal(reading.row)
+            if refusal is not None:
+                yield number, Response(error=refusal)
+                continue
             jobs.append((number, orders[request.labels], reading))
         for part, logits in self.head.run([reading.row for _, _, reading in jobs]):
             tables = None if logits is None else logits.double().log_softmax(dim=-1).tolist()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness_hf.batching import batches, split_on_out_of_memory
+from harness.errors import DataError
+from harness_hf.batching import batches, reason_of, split_on_out_of_memory
 from harness_hf.budget import budget_of
 from harness_hf.network import inference
 from harness_hf.probe import HALF_TOLERANCE, TOLERANCE
@@ -40,6 +41,7 @@ class Head:
         self.device = loaded.device
         pad = getattr(self.model.config.get_text_config(), "pad_token_id", None)
         self.pad = 0 if pad is None else int(pad)
+        self.embedded = int(self.model.get_input_embeddings().weight.shape[0])
         self.rows = 1 if pad is None or not self._apart() else rows
         self.budget = budget_of(loaded, context=None, chunked=True)
 
@@ -47,8 +49,7 @@ class Head:
         """Whether a text has the same logits beside a longer one as alone: not where padding has
         a part in attention (FNet), convolutions (ConvBERT) or the choice of the last token."""
         draw = torch.Generator().manual_seed(0)
-        size = int(self.model.get_input_embeddings().weight.shape[0])
-        drawn = [torch.randint(size, (n,), generator=draw).tolist() for n in PROBED]
+        drawn = [torch.randint(self.embedded, (n,), generator=draw).tolist() for n in PROBED]
         rows = [Row(ids=tuple(token for token in ids if token != self.pad)) for ids in drawn]
         try:
             with inference():
@@ -63,9 +64,10 @@ class Head:
         return max(far) <= TOLERANCE.get(self.model.dtype, HALF_TOLERANCE)
 
     def run(self, rows: Sequence[Row]) -> Iterator[tuple[list[int], torch.Tensor | None]]:
-        """Yield numbers of rows with their logits, which begin with the number's place.
+        """Yield numbers of rows with their logits [numbers, ...], padded on the right as the rows
+        are; ``None``: no memory for the row, even alone.
 
-        ``None``: no memory for the row, even alone.
+        Raises :class:`harness.errors.DataError` for a head that refuses a text.
         """
         order = sorted(range(len(rows)), key=lambda number: -len(rows[number].ids))
 
@@ -73,8 +75,14 @@ class Head:
             return len(rows[number].ids)
 
         def compute(part: list[int]) -> torch.Tensor:
-            with inference():
-                return self._forward([rows[number] for number in part])
+            try:
+                with inference():
+                    return self._forward([rows[number] for number in part])
+            except ValueError as error:  # BART's and T5's read off the end of a text, and look
+                raise DataError(
+                    f"{self.model.name_or_path}: its head refuses a text: {reason_of(error)}\n"
+                    "Use the tokenizer that it was trained with: this one does not end texts so."
+                ) from error
 
         for batch in batches(order, width=width, rows=self.rows, tokens=self.budget.tokens):
             yield from split_on_out_of_memory(batch, compute)
@@ -94,3 +102,11 @@ class Head:
         moved = {name: value.to(self.device) for name, value in inputs.items()}
         logits: torch.Tensor = self.model(**moved).logits
         return logits.float().cpu()
+
+    def refusal(self, row: Row) -> str | None:
+        """Why the model cannot read ``row``; ``None`` where it can."""
+        if not row.ids:
+            return "the tokenizer makes no token of this text"
+        if max(row.ids) >= self.embedded:
+            return f"the tokenizer gives token id {max(row.ids)}, the model knows {self.embedded}"
+        return None

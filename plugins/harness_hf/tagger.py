@@ -52,7 +52,8 @@ class Tagging:
 
     def windows(self, words: Sequence[str]) -> list[Window]:
         """One window where all fits, else several that overlap by half; each word is decided
-        where it stands farthest from a cut. Words without any sub-token are in none."""
+        where it stands farthest from a cut. Words without any sub-token are decided by none, and
+        a window of nothing else is left out."""
         parts = [ids[: self.room] for ids in self._subtokens(words)]
         spans = list(_spans([len(ids) for ids in parts], self.room))
         owners = _owners([len(ids) for ids in parts], spans)
@@ -65,7 +66,8 @@ class Tagging:
                     places.append((word, len(ids)))
                 ids += parts[word]
             ids += self.codec.suffix
-            found.append(Window(ids=tuple(ids), places=tuple(places)))
+            if places:
+                found.append(Window(ids=tuple(ids), places=tuple(places)))
         return found
 
     def sent(self, request: Request) -> tuple[Sent, ...]:
@@ -126,6 +128,36 @@ def _owners(lengths: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[in
     return [-number for _, number in best]
 
 
+@dataclass
+class _Sentence:
+    """A request under way. ``words`` are the head's labels as tags; ``left`` windows are to come,
+    ``read`` tokens have been read, and ``lost`` says that no memory was left for one."""
+
+    tags: list[str]
+    words: tuple[str, ...]
+    left: int
+    read: int = 0
+    lost: bool = False
+
+    def take(self, window: Window, logits: torch.Tensor | None) -> None:
+        """Write down the tags of the words that ``window`` decides about, by its ``logits``
+        [tokens, labels]."""
+        self.left -= 1
+        if logits is None:
+            self.lost = True
+            return
+        self.read += len(window.ids)
+        best = logits.argmax(dim=-1).tolist()
+        for word, place in window.places:
+            self.tags[word] = self.words[best[place]]
+
+    def response(self) -> Response:
+        """The answer when no window is left."""
+        if self.lost:
+            return Response(error=NO_MEMORY)
+        return Response(tags=tuple(self.tags), prompt_tokens=self.read)
+
+
 class Tagger:
     """Answers tag requests with a loaded token classifier."""
 
@@ -139,7 +171,7 @@ class Tagger:
 
         Raises :class:`harness.errors.UsageError` where the checkpoint's labels are not the task's.
         """
-        tags: dict[int, list[str]] = {}
+        under_way: dict[int, _Sentence] = {}
         words: dict[tuple[str, ...], tuple[str, ...]] = {}
         jobs: list[tuple[int, Window]] = []
         for number, request in enumerate(requests):
@@ -149,36 +181,25 @@ class Tagger:
                 continue
             if request.types not in words:
                 words[request.types] = self.tagging.labels.tags(request.types)
-            tags[number] = [OUTSIDE] * len(request.tokens)
-            jobs += [(number, window) for window in self.tagging.windows(request.tokens)]
-        left = dict.fromkeys(tags, 0)
-        for number, _ in jobs:
-            left[number] += 1
-        yield from ((number, Response(tags=())) for number in left if not left[number])
-        read = dict.fromkeys(tags, 0)
-        lost: set[int] = set()
+            windows = self.tagging.windows(request.tokens)
+            sentence = _Sentence(
+                tags=[OUTSIDE] * len(request.tokens),
+                words=words[request.types],
+                left=len(windows),
+            )
+            refusals = (self.head.refusal(Row(ids=window.ids)) for window in windows)
+            refusal = next(filter(None, refusals), None)
+            if refusal is not None:
+                yield number, Response(error=refusal)
+            elif not windows:
+                yield number, sentence.response()
+            else:
+                under_way[number] = sentence
+                jobs += [(number, window) for window in windows]
         for part, logits in self.head.run([Row(ids=window.ids) for _, window in jobs]):
             for place, job in enumerate(part):
                 number, window = jobs[job]
-                request = requests[number]
-                assert isinstance(request, Tag)
-                left[number] -= 1
-                if logits is None:
-                    lost.add(number)
-                else:
-                    self._decide(tags[number], window, logits[place], words[request.types])
-                    read[number] += len(window.ids)
-                if left[number]:
-                    continue
-                if number in lost:
-                    yield number, Response(error=NO_MEMORY)
-                else:
-                    yield number, Response(tags=tuple(tags[number]), prompt_tokens=read[number])
-
-    def _decide(
-        self, tags: list[str], window: Window, logits: torch.Tensor, words: tuple[str, ...]
-    ) -> None:
-        """Write down the tags of the words that ``window`` decides about."""
-        best = logits.argmax(dim=-1).tolist()
-        for word, place in window.places:
-            tags[word] = words[best[place]]
+                sentence = under_way[number]
+                sentence.take(window, None if logits is None else logits[place])
+                if not sentence.left:
+                    yield number, sentence.response()
