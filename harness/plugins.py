@@ -169,7 +169,8 @@ class Registry:
 def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
     """Load every plugin of the ``harness`` entry-point group (or the given ``points``)."""
     found = entry_points(group=GROUP) if points is None else points
-    loaded = [_load(point) for point in sorted(set(found), key=_order)]
+    sources = _sources(set(found))
+    loaded = [_load(point, source) for point, source in sources]
     models, model_clashes = _collect("model", loaded, lambda one: one.models)
     tasks, task_clashes = _collect("task", loaded, lambda one: one.tasks)
     importers, importer_clashes = _collect("importer", loaded, lambda one: one.importers)
@@ -220,13 +221,23 @@ class _Loaded:
     trackers: tuple[TrackerSpec, ...] = ()
 
 
-def _order(point: EntryPoint) -> tuple[str, str, str]:
-    return (point.dist.name if point.dist else "", point.name, point.value)
+def _sources(points: Iterable[EntryPoint]) -> list[tuple[EntryPoint, tuple[str, str]]]:
+    """The points in order, with name and version of the distribution of each.
+
+    A distribution reads its METADATA anew for each of the two, and is that of many points.
+    """
+    known: dict[int, tuple[str, str]] = {}
+    found = []
+    for point in points:
+        if point.dist is not None and id(point.dist) not in known:
+            metadata = point.dist.metadata
+            known[id(point.dist)] = (metadata["Name"] or "", metadata["Version"] or "")
+        found.append((point, known.get(id(point.dist), ("", ""))))
+    return sorted(found, key=lambda one: (one[1][0], one[0].name, one[0].value))
 
 
-def _load(point: EntryPoint) -> _Loaded:
-    distribution = point.dist.name if point.dist else "?"
-    version = point.dist.version if point.dist else ""
+def _load(point: EntryPoint, source: tuple[str, str]) -> _Loaded:
+    distribution, version = source[0] or "?", source[1]
 
     def info(error: str | None, **offers: tuple[str, ...]) -> PluginInfo:
         return PluginInfo(

@@ -542,7 +542,7 @@ def test_a_run_draws_its_attempts_and_gives_pass_at_k(
     (spec,) = harness_tasks()
     tasks = {spec.name: Registered(spec=spec, plugin=plugin)}
     registry = Registry(plugins=(plugin,), models=models, tasks=tasks, clashes={})
-    monkeypatch.setattr("harness.cli.run.load_registry", lambda: registry)
+    monkeypatch.setattr("harness.cli.running.load_registry", lambda: registry)
     monkeypatch.chdir(tmp_path)
     name = f"humaneval:{problems(tmp_path)},attempts=4,k=2,timeout=20"
     command = ["run", "-t", name, "--allow-code-execution", "--json"]

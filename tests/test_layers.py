@@ -121,6 +121,32 @@ def test_help_loads_no_plugin_and_nothing_heavy() -> None:
     print(f"--help took {spent:.2f} s of CPU; the budget is {CPU_SECONDS} s")
 
 
+def loaded_by(*commands: list[str]) -> set[str]:
+    """Modules that are there after the commands, all in one process."""
+    script = (
+        "import sys\nfrom harness.cli import invoke\n"
+        f"for command in {list(commands)!r}:\n    assert invoke(command) == 0, command\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+def test_help_of_what_computes_loads_nothing_that_computes() -> None:
+    names = ("run", "fit", "predict", "plot", "score", "compare", "check", "report", "leaderboard")
+    loaded = loaded_by(*([name, "--help"] for name in names))
+    assert not {name.partition(".")[0] for name in loaded} & {*HEAVY, "pluggy"}
+    assert not loaded & {"harness.types", "harness.plan", "harness.plugins"}
+
+
+def test_lists_load_every_plugin_and_nothing_that_computes() -> None:
+    loaded = {name.partition(".")[0] for name in loaded_by(["models"], ["tasks"], ["plugins"])}
+    assert {"harness_hf", "harness_qa"} <= loaded
+    assert not loaded & set(HEAVY) - {"tabulate"}
+
+
 def test_every_module_can_be_imported_alone(root: Path) -> None:
     names = []
     for _, file in modules(root):

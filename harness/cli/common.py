@@ -17,6 +17,12 @@ from harness.wording import partial_words
 
 RESULTS = Path("results")
 
+track_option = click.option(
+    "--track",
+    multiple=True,
+    help="Send curves and scores: tensorboard:DIR, wandb:NAME, mlflow:URI.",
+)
+
 
 def echo_json(document: Any) -> None:
     """One JSON document on stdout; what is no finite number is ``null``, as JSON has none."""

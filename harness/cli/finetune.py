@@ -12,9 +12,9 @@ from typing import cast, get_args
 
 import click
 
-from harness.cli.common import echo_json, terminable
-from harness.cli.run import run_cells
-from harness.cli.tracking import Trackers, track_option, with_trackers
+from harness.cli.common import echo_json, terminable, track_option
+from harness.cli.running import run_cells
+from harness.cli.tracking import Trackers, with_trackers
 from harness.codec import SCHEMA, to_json
 from harness.errors import UsageError, suggestion
 from harness.names import Item, escaped, parse_items

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.common import completeness, echo_json, find_run
-from harness.cli.sources import Named, fit_options, read_fits, source_status
-from harness.codec import SCHEMA
+from harness.cli.fitoptions import fit_options
 from harness.errors import DataError
-from harness.fitreport import fit_report, fits_table, held_text, ranking_table
-from harness.plots import Mark, check_target, fit_panel, save_figure
-from harness.plots.panels import series_marks, with_held_out, with_residuals
-from harness.results import RunDirectory
 from harness.wording import partial_note
+
+if TYPE_CHECKING:
+    from harness.cli.sources import Named
+    from harness.plots import Mark
 
 IN_FULL = 3
 
@@ -36,7 +35,12 @@ def fit(source: str, figure: Path | None, as_json: bool, **options: Any) -> int:
     like any law is fitted to its scores. --law auto ranks laws by how well they foretell the
     largest sizes when those are held out. Exits with 4 when the run is partial.
     """
+    from harness.cli.sources import read_fits, source_status
+    from harness.codec import SCHEMA
+
     if figure is not None:
+        from harness.plots import check_target
+
         check_target(figure)
     fits = read_fits(source, options)
     if figure is not None:
@@ -52,6 +56,10 @@ def fit(source: str, figure: Path | None, as_json: bool, **options: Any) -> int:
 
 def _plot(source: str, fits: tuple[Named, ...], figure: Path) -> None:
     """One panel a fit; raises DataError where no fit has points to draw."""
+    from harness.plots import fit_panel, save_figure
+    from harness.plots.panels import series_marks, with_held_out, with_residuals
+    from harness.results import RunDirectory
+
     run = None if Path(source).is_file() else RunDirectory(find_run(source)).read_run()
     panels = []
     for one in fits:
@@ -71,6 +79,8 @@ def _plot(source: str, fits: tuple[Named, ...], figure: Path) -> None:
 
 
 def _text(fits: tuple[Named, ...]) -> str:
+    from harness.fitreport import fit_report, fits_table, held_text, ranking_table
+
     if not fits:
         return "Nothing to fit: no family has two sizes with a score."
     parts = []

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from harness.cli.common import completeness, find_run
-from harness.cli.sources import read_fits
 from harness.errors import DataError, UsageError
 from harness.wording import partial_note
 
@@ -95,6 +94,7 @@ def _ladders(
     group: str | None,
 ) -> int:
     """One row of panels for each fit that has an answer; the others are told."""
+    from harness.cli.sources import read_fits
     from harness.plots import ladder_of, save_ladders
     from harness.results import RunDirectory
 

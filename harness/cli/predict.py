@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from harness.cli.common import completeness, echo_json
-from harness.cli.sources import Named, fit_options, read_fits, source_status
-from harness.codec import SCHEMA
+from harness.cli.fitoptions import fit_options
 from harness.errors import DataError, UsageError
-from harness.fitreport import allocation_text, isoflop_text, needed_text, prediction_text
-from harness.laws.frontier import Allocation, allocate, isoflop_beside
-from harness.laws.records import Prediction
-from harness.laws.target import Needed, needed_size, parse_target
 from harness.wording import short
+
+if TYPE_CHECKING:
+    from harness.cli.sources import Named
+    from harness.laws.frontier import Allocation
+    from harness.laws.records import Prediction
+    from harness.laws.target import Needed
+
+Answer: TypeAlias = "Prediction | Needed | Allocation"
 
 
 @click.command()
@@ -42,6 +45,11 @@ def predict(
     """
     if sum(value is not None for value in (size, target, compute)) != 1:
         raise UsageError("Ask one thing: --size N, --target 'METRIC>=VALUE' or --compute FLOP.")
+    from harness.cli.sources import read_fits, source_status
+    from harness.fitreport import isoflop_text
+    from harness.laws.frontier import isoflop_beside
+    from harness.laws.target import parse_target
+
     if target is not None and not options["y"]:
         options["y"] = parse_target(target).metric
     answers: list[tuple[Named, Answer]] = []
@@ -65,12 +73,12 @@ def predict(
     return code if answers else DataError.exit_code
 
 
-Answer = Prediction | Needed | Allocation
-
-
 def _answer(
     one: Named, size: float | None, tokens: float | None, target: str | None, compute: float | None
 ) -> Answer:
+    from harness.laws.frontier import allocate
+    from harness.laws.target import needed_size, parse_target
+
     if compute is not None:
         return allocate(one.fit, compute)
     others = {} if tokens is None else {"D": tokens}
@@ -83,18 +91,20 @@ def _answer(
 
 
 def _words(answer: Answer, size: float | None) -> str:
-    match answer:
-        case Prediction():
-            return f"at {short(size or 0)}: {prediction_text(answer)}"
-        case Needed():
-            return needed_text(answer)
-        case Allocation():
-            return allocation_text(answer)
+    from harness.fitreport import allocation_text, needed_text, prediction_text
+    from harness.laws.frontier import Allocation
+    from harness.laws.records import Prediction
+
+    if isinstance(answer, Prediction):
+        return f"at {short(size or 0)}: {prediction_text(answer)}"
+    return allocation_text(answer) if isinstance(answer, Allocation) else needed_text(answer)
 
 
 def _document(
     answers: list[tuple[Named, Answer]], refusals: list[str], status: str
 ) -> dict[str, Any]:
+    from harness.codec import SCHEMA
+
     return {
         "schema": SCHEMA,
         "status": status,
@@ -109,6 +119,8 @@ def _document(
 
 
 def _entry(answer: Answer) -> dict[str, Any]:
+    from harness.laws.records import Prediction
+
     if not isinstance(answer, Prediction):
         return answer.to_json()
     return {

@@ -13,9 +13,9 @@ from typing import Any, cast
 import click
 from tabulate import tabulate
 
-from harness.cli.common import echo_json, terminable
+from harness.cli.common import echo_json, terminable, track_option
 from harness.cli.recipe import preparation_table, read_request, recipe_options
-from harness.cli.tracking import Trackers, track_option, with_trackers
+from harness.cli.tracking import Trackers, with_trackers
 from harness.codec import SCHEMA, to_json
 from harness.plugins import load_registry
 from harness.pretraining import Prepared, PretrainJob, PretrainRequest

@@ -12,10 +12,10 @@ from typing import Any, cast
 
 import click
 
-from harness.cli.common import echo_json, terminable
+from harness.cli.common import echo_json, terminable, track_option
 from harness.cli.recipe import preparation_table, read_request, recipe_options
-from harness.cli.run import run_cells
-from harness.cli.tracking import Trackers, track_option, with_trackers
+from harness.cli.running import run_cells
+from harness.cli.tracking import Trackers, with_trackers
 from harness.codec import SCHEMA, to_json
 from harness.errors import UsageError
 from harness.names import escaped

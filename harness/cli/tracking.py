@@ -23,12 +23,6 @@ from harness.types import CellRecord, RunRecord
 if TYPE_CHECKING:
     from harness.plots import Panel
 
-track_option = click.option(
-    "--track",
-    multiple=True,
-    help="Send curves and scores: tensorboard:DIR, wandb:NAME, mlflow:URI.",
-)
-
 
 class Trackers:
     """All open trackers as one, which never raises: one that fails is said once and left alone."""
