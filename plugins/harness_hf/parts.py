@@ -1,25 +1,23 @@
-"""The usual parts of a decoder, taken out of transformers' modules.
+"""The usual parts of a decoder, and how they are put together from weights by name.
 
 Known are Llama, Mistral, Qwen2 and Qwen3 (RMS norm, rotary positions, gated feed-forward) and
 GPT-NeoX, of which Pythia is built (layer norm, partly rotary, attention and feed-forward side by
-side). For anything else :func:`take_apart` returns ``None``.
+side). The weights come out of transformers' modules (:mod:`harness_hf.taken`) or from the files of
+a checkpoint (:mod:`harness_hf.straight`); they have the same names in both.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch.nn import functional
 
-from harness_hf.products import Activation, Linear, join, linear
+from harness_hf.products import Activation, Linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-GATED = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"}
-FIXED_ROTATIONS = {"default", "linear", "llama3", "yarn"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,129 +169,129 @@ class Decoder:
         return self.cosines[positions].unsqueeze(1), self.sines[positions].unsqueeze(1)
 
 
-def take_apart(model: Any, *, most: int | None) -> Decoder | None:
-    """Return the parts of ``model``, or ``None`` for an architecture not known here.
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What else a configuration says: how many ``layers``, query ``heads`` and key ``groups`` of
+    ``size`` numbers there are; ``normed``: queries and keys have norms of their own."""
 
-    ``most`` is how many positions will be used; without a bound there is no table to prepare.
+    layers: int
+    heads: int
+    groups: int
+    size: int
+    epsilon: float
+    activation: Activation
+    parallel: bool = False
+    normed: bool = False
+
+
+class Weights(Protocol):
+    """Where weights come from, by the names that checkpoints give them."""
+
+    def tensor(self, name: str) -> torch.Tensor | None:
+        """One tensor, ``None`` where there is none of this name."""
+        ...
+
+    def linear(self, *names: str) -> Linear:
+        """The matrix, with its bias, of the module ``names``; of several one below the other."""
+        ...
+
+    def head(self) -> Linear:
+        """The matrix that makes logits."""
+        ...
+
+
+def put_together(
+    weights: Weights, shape: Shape, turn: tuple[torch.Tensor, torch.Tensor], *, gated: bool
+) -> Decoder:
+    """A decoder of ``shape``, a Llama or one like it if ``gated``, else a GPT-NeoX.
+
+    ``turn`` are tables of cosines and sines [positions, rotated], the first half of the sines
+    negated: then turning is ``x * cos + roll(x) * sin``.
     """
-    name = type(model).__name__
-    config = model.config
-    window = getattr(config, "sliding_window", None)
-    if most is None or name not in GATED | {"GPTNeoXForCausalLM"}:
-        return None
-    if window is not None and getattr(config, "use_sliding_window", True) and window < most:
-        return None
-    if set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}:
-        return None
-    return _take_gated(model, most) if name in GATED else _take_neox(model, most)
-
-
-def _rotations(module: Any, like: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tables of cosines and sines, made by the model's own module.
-
-    The sine's first half is negated: then turning is ``x * cos + roll(x) * sin``.
-    """
-    positions = torch.arange(most, device=like.device)[None, :]
-    cosine, sine = module(like[:1], positions)
-    sine = sine[0].clone()
-    sine[:, : sine.shape[1] // 2].neg_()
-    return cosine[0].contiguous(), sine
-
-
-def _rotation_is_fixed(module: Any) -> bool:
-    """Whether angles depend on the position alone, not on the length of the text."""
-    return getattr(module, "rope_type", "default") in FIXED_ROTATIONS
-
-
-def _norm(module: Any) -> Norm:
-    bias = getattr(module, "bias", None)
-    return Norm(
-        weight=module.weight.data,
-        shift=None if bias is None else bias.data,
-        epsilon=module.eps if hasattr(module, "eps") else module.variance_epsilon,
-    )
-
-
-def _take_gated(model: Any, most: int) -> Decoder | None:
-    body, config = model.model, model.config
-    if not _rotation_is_fixed(body.rotary_emb):
-        return None
-    layers = []
-    for block in body.layers:
-        attention, feed = block.self_attn, block.mlp
-        norms = [getattr(attention, n, None) for n in ("q_norm", "k_norm")]
-        size = attention.head_dim
-        layers.append(
-            Layer(
-                norm1=_norm(block.input_layernorm),
-                norm2=_norm(block.post_attention_layernorm),
-                project_in=join((attention.q_proj, attention.k_proj, attention.v_proj)),
-                output=linear(attention.o_proj),
-                gate_and_up=join((feed.gate_proj, feed.up_proj)),  # before the views of it
-                gate=linear(feed.gate_proj),
-                up=linear(feed.up_proj),
-                down=linear(feed.down_proj),
-                activation=Activation.of(config.hidden_act, feed.act_fn),
-                heads=config.num_attention_heads,
-                groups=config.num_key_value_heads,
-                size=size,
-                rotated=size,
-                parallel=False,
-                query_norm=_norm(norms[0]) if norms[0] is not None else None,
-                key_norm=_norm(norms[1]) if norms[1] is not None else None,
-            )
-        )
-    cosines, sines = _rotations(body.rotary_emb, body.embed_tokens.weight.data, most)
+    names = _GATED if gated else _NEOX
+    make = _gated_layer if gated else _neox_layer
+    embedding = weights.tensor(f"{names.embedding}.weight")
+    assert embedding is not None
     return Decoder(
-        embedding=body.embed_tokens.weight.data,
-        layers=layers,
-        final_norm=_norm(body.norm),
-        head=linear(model.lm_head),
-        cosines=cosines,
-        sines=sines,
+        embedding=embedding,
+        layers=[
+            make(weights, f"{names.layers}.{n}", shape, turn[0].shape[1])
+            for n in range(shape.layers)
+        ],
+        final_norm=_norm(weights, names.norm, shape),
+        head=weights.head(),
+        cosines=turn[0],
+        sines=turn[1],
     )
 
 
-def _take_neox(model: Any, most: int) -> Decoder | None:
-    body, config = model.gpt_neox, model.config
-    if not _rotation_is_fixed(body.rotary_emb):
-        return None
-    heads = config.num_attention_heads
-    size = config.hidden_size // heads
-    cosines, sines = _rotations(body.rotary_emb, body.embed_in.weight.data, most)
-    layers = [
-        Layer(
-            norm1=_norm(block.input_layernorm),
-            norm2=_norm(block.post_attention_layernorm),
-            project_in=_unweave(block.attention.query_key_value, heads, size),
-            output=linear(block.attention.dense),
-            up=linear(block.mlp.dense_h_to_4h),
-            down=linear(block.mlp.dense_4h_to_h),
-            activation=Activation.of(config.hidden_act, block.mlp.act),
-            heads=heads,
-            groups=heads,
-            size=size,
-            rotated=cosines.shape[1],
-            parallel=bool(config.use_parallel_residual),
-        )
-        for block in body.layers
-    ]
-    return Decoder(
-        embedding=body.embed_in.weight.data,
-        layers=layers,
-        final_norm=_norm(body.final_layer_norm),
-        head=linear(model.get_output_embeddings()),
-        cosines=cosines,
-        sines=sines,
+@dataclass(frozen=True, kw_only=True)
+class _Names:
+    embedding: str
+    layers: str
+    norm: str
+
+
+_GATED = _Names(embedding="model.embed_tokens", layers="model.layers", norm="model.norm")
+_NEOX = _Names(
+    embedding="gpt_neox.embed_in", layers="gpt_neox.layers", norm="gpt_neox.final_layer_norm"
+)
+
+
+def _norm(weights: Weights, name: str, shape: Shape) -> Norm:
+    weight = weights.tensor(f"{name}.weight")
+    assert weight is not None
+    return Norm(weight=weight, shift=weights.tensor(f"{name}.bias"), epsilon=shape.epsilon)
+
+
+def _gated_layer(weights: Weights, name: str, shape: Shape, rotated: int) -> Layer:
+    attention, feed = f"{name}.self_attn", f"{name}.mlp"
+    gate_and_up = weights.linear(f"{feed}.gate_proj", f"{feed}.up_proj")
+    gate, up = gate_and_up.halves()
+    return Layer(
+        norm1=_norm(weights, f"{name}.input_layernorm", shape),
+        norm2=_norm(weights, f"{name}.post_attention_layernorm", shape),
+        project_in=weights.linear(*(f"{attention}.{part}_proj" for part in "qkv")),
+        output=weights.linear(f"{attention}.o_proj"),
+        gate_and_up=gate_and_up,
+        gate=gate,
+        up=up,
+        down=weights.linear(f"{feed}.down_proj"),
+        activation=shape.activation,
+        heads=shape.heads,
+        groups=shape.groups,
+        size=shape.size,
+        rotated=rotated,
+        parallel=False,
+        query_norm=_norm(weights, f"{attention}.q_norm", shape) if shape.normed else None,
+        key_norm=_norm(weights, f"{attention}.k_norm", shape) if shape.normed else None,
     )
 
 
-def _unweave(module: Any, heads: int, size: int) -> Linear:
+def _neox_layer(weights: Weights, name: str, shape: Shape, rotated: int) -> Layer:
+    return Layer(
+        norm1=_norm(weights, f"{name}.input_layernorm", shape),
+        norm2=_norm(weights, f"{name}.post_attention_layernorm", shape),
+        project_in=_unweave(weights.linear(f"{name}.attention.query_key_value"), shape),
+        output=weights.linear(f"{name}.attention.dense"),
+        up=weights.linear(f"{name}.mlp.dense_h_to_4h"),
+        down=weights.linear(f"{name}.mlp.dense_4h_to_h"),
+        activation=shape.activation,
+        heads=shape.heads,
+        groups=shape.groups,
+        size=shape.size,
+        rotated=rotated,
+        parallel=shape.parallel,
+    )
+
+
+def _unweave(woven: Linear, shape: Shape) -> Linear:
     """GPT-NeoX stores queries, keys and values head by head; put them one after the other."""
 
     def sort(stored: torch.Tensor) -> torch.Tensor:
-        shape = stored.shape[1:]
-        return stored.view(heads, 3, size, *shape).transpose(0, 1).reshape(-1, *shape).contiguous()
+        by_head = stored.view(shape.heads, 3, shape.size, *stored.shape[1:])
+        return by_head.transpose(0, 1).reshape(stored.shape).contiguous()
 
-    bias = None if module.bias is None else sort(module.bias.data)
-    return Linear(weight=sort(module.weight.data), bias=bias, sources=(module,))
+    assert woven.weight is not None
+    bias = None if woven.bias is None else sort(woven.bias)
+    return replace(woven, weight=sort(woven.weight), bias=bias)

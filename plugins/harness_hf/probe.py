@@ -18,9 +18,9 @@ from harness_hf.lean import LeanNetwork
 from harness_hf.memory import free_bytes
 from harness_hf.modules import MaskStyle, ModuleNetwork
 from harness_hf.network import inference, read_header
-from harness_hf.parts import take_apart
 from harness_hf.prefixed import has_prefix
 from harness_hf.products import LAID_OUT
+from harness_hf.taken import take_apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -78,6 +78,18 @@ class Linear:
         packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), None)
         return replace(self, weight=None, packed=packed)
 
+    def halves(self) -> tuple[Linear, Linear]:
+        """The upper and the lower half of what :func:`join` or the like put together, as views."""
+        assert self.weight is not None
+        weights = self.weight.chunk(2)
+        biases = (None, None) if self.bias is None else self.bias.chunk(2)
+        sources = ((s,) for s in self.sources) if self.sources else ((), ())
+        upper, lower = (
+            Linear(weight=weight, bias=bias, sources=source)
+            for weight, bias, source in zip(weights, biases, sources, strict=True)
+        )
+        return upper, lower
+
     def let_go(self) -> None:
         """Empty the modules' weights where the new layout serves alone: nobody reads them."""
         if self.weight is None:
