@@ -156,5 +156,6 @@ def test_a_lean_pass_that_differs_is_not_used(
 
     write_checkpoint(tmp_path)
     monkeypatch.setattr(harness_hf.parts.Layer, "scale", 0.5)  # as if scores were scaled oddly
-    engine = model_at(tmp_path)._engine  # type: ignore[attr-defined]
+    model = model_at(tmp_path, trust_remote_code="true")  # loaded by transformers
+    engine = model._engine  # type: ignore[attr-defined]
     assert type(engine.network).__name__ == "ModuleNetwork"

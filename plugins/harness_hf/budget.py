@@ -30,12 +30,11 @@ class Costs:
 
     @classmethod
     def of(cls, config: Any, *, size: int, chunked: bool, scored: bool = False) -> Costs | None:
-        """Estimated from a model's configuration, for numbers of ``size`` bytes.
+        """Estimated from the configuration of a model's text part, for numbers of ``size`` bytes.
 
         ``chunked``: logits are never held for all positions; ``scored``: attention scores are.
         ``None`` where the configuration does not say what is needed.
         """
-        config = config.get_text_config()
         hidden, layers = _number(config, "hidden_size"), _number(config, "num_hidden_layers")
         heads = _number(config, "num_attention_heads")
         if not (hidden and layers and heads):
@@ -90,9 +89,9 @@ class Budget:
 
 def budget_of(loaded: Loaded, *, context: int | None, chunked: bool) -> Budget:
     """The budget of a loaded model on its device."""
-    size = loaded.model.dtype.itemsize
+    size = loaded.dtype.itemsize
     scored = loaded.device.type == "mps"
-    costs = Costs.of(loaded.model.config, size=size, chunked=chunked, scored=scored)
+    costs = Costs.of(loaded.config, size=size, chunked=chunked, scored=scored)
     free = free_bytes(str(loaded.device))
     if costs is None or free is None:
         return Budget()

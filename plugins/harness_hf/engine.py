@@ -27,14 +27,16 @@ class DecoderEngine:
 
     def __init__(self, loaded: Loaded, prompts: CausalPrompts, *, rows: int | None) -> None:
         """Wrap the weights and try them on a few tokens; ``rows`` fixes the batch size."""
-        self.network = choose_network(loaded.model, loaded.device, most=prompts.context)
+        self.network = loaded.network or choose_network(
+            loaded.model, loaded.device, most=prompts.context
+        )
         self.prompts = prompts
         self.codec = prompts.codec
         self.rows = rows
         chunked = isinstance(self.network, LeanNetwork)
         self.budget = budget_of(loaded, context=prompts.context, chunked=chunked)
         self.ends = end_tokens(loaded)
-        self.turn = turning_length(loaded.model.config)
+        self.turn = turning_length(loaded.config)
         self._apart = one_by_one(loaded.model, loaded.device) if self.turn else None
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
@@ -75,7 +77,7 @@ def turning_length(config: Any) -> int | None:
     LongRoPE (Ding et al. 2024, arXiv:2402.13753) has two sets of frequencies, one for texts as
     long as those of the first training, one for longer ones; Phi-3 and Phi-4 use it.
     """
-    stated = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    stated = getattr(config, "rope_parameters", None) or {}
     kinds = [stated, *(part for part in stated.values() if isinstance(part, dict))]
     found = [k for k in kinds if k.get("rope_type") == "longrope"]
     lengths = [k.get("original_max_position_embeddings") for k in found]
@@ -85,8 +87,7 @@ def turning_length(config: Any) -> int | None:
 def end_tokens(loaded: Loaded) -> frozenset[int]:
     """Token ids that end a text: those of the generation settings and the tokenizer's own."""
     found: set[int] = set()
-    for holder in (getattr(loaded.model, "generation_config", None), loaded.tokenizer):
-        value = getattr(holder, "eos_token_id", None)
+    for value in (loaded.ends, loaded.tokenizer.eos_token_id):
         if isinstance(value, int):
             found.add(value)
         elif value is not None:

@@ -6,6 +6,7 @@ import importlib.metadata
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, ModelError, UsageError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from harness_hf.checkpoint import Checkpoint, Tensor
     from harness_hf.described import Described
+    from harness_hf.lean import LeanNetwork
     from harness_hf.options import Options
 
 AMPERE = 8
@@ -31,11 +33,34 @@ LEAST_SHARE = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """Weights on their device and the tokenizer that belongs to them."""
+    """Weights on their device and the tokenizer that belongs to them.
 
-    model: Any
+    The weights are in transformers' ``model``, or in ``network`` where they were read without it.
+    ``config`` has the settings of the model's text part as attributes; ``ends`` is what the
+    settings of generation call the end of a text: an id, several or ``None``.
+    """
+
     tokenizer: Any
     device: torch.device
+    config: Any
+    ends: Any
+    model: Any = None
+    network: LeanNetwork | None = None
+
+    @property
+    def embedded(self) -> int:
+        """How many token ids the model can read."""
+        if self.network is not None:
+            return self.network.embedded
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number type of the weights."""
+        if self.network is not None:
+            return self.network.decoder.dtype
+        found: torch.dtype = self.model.dtype
+        return found
 
 
 def resolve_device(asked: str) -> str:
@@ -119,13 +144,39 @@ def load(described: Described) -> Loaded:
     options, device = described.options, described.device
     check_memory(described)
     tokenizer = load_tokenizer(described.checkpoint, options)
-    with quiet():
-        model = _load_weights(
-            described.checkpoint, options, device, getattr(torch, described.dtype)
+    loaded = _read_straight(described, tokenizer)
+    if loaded is None:
+        with quiet():
+            model = _load_weights(
+                described.checkpoint, options, device, getattr(torch, described.dtype)
+            ).eval()
+        loaded = Loaded(
+            tokenizer=tokenizer,
+            device=torch.device(device),
+            config=model.config.get_text_config(),
+            ends=getattr(getattr(model, "generation_config", None), "eos_token_id", None),
+            model=model,
         )
-    _check_vocabulary(model, tokenizer, options.source)
+    _check_vocabulary(loaded, options.source)
     _warn_of_other_marks(_marks(described.checkpoint.config), tokenizer, options.source)
-    return Loaded(model=model.eval(), tokenizer=tokenizer, device=torch.device(device))
+    return loaded
+
+
+def _read_straight(described: Described, tokenizer: Any) -> Loaded | None:
+    """The weights of a plain decoder, ``None`` where transformers is to load them."""
+    from harness_hf.straight import read_ends, read_lean
+
+    try:
+        ends = read_ends(described.checkpoint)
+    except KeyError:
+        return None
+    network = read_lean(described)
+    if network is None:
+        return None
+    config = SimpleNamespace(**described.checkpoint.config)
+    return Loaded(
+        tokenizer=tokenizer, device=network.device, config=config, ends=ends, network=network
+    )
 
 
 def load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
@@ -133,6 +184,11 @@ def load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
 
     Raises :class:`harness.errors.DataError` where its files do not make one.
     """
+    from harness_hf.tokenfile import read_tokenizer
+
+    read = read_tokenizer(checkpoint, options)
+    if read is not None:
+        return read
     with quiet():
         import transformers  # its own set-up must happen inside
     # words that are tagged one by one each begin as words do
@@ -247,8 +303,8 @@ def _tensor_words(key: Any) -> str:
     return f"{name}: {has} instead of {wanted}"
 
 
-def _check_vocabulary(model: Any, tokenizer: Any, source: str) -> None:
-    rows = int(model.get_input_embeddings().weight.shape[0])
+def _check_vocabulary(loaded: Loaded, source: str) -> None:
+    rows, tokenizer = loaded.embedded, loaded.tokenizer
     # tokens added later (a pad token, say) may lie beyond: a text that uses one fails alone
     added = tokenizer.get_added_vocab()
     most = max((i for t, i in tokenizer.get_vocab().items() if t not in added), default=-1) + 1

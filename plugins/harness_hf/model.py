@@ -108,8 +108,7 @@ def _engine(described: Described, loaded: Loaded) -> Engine:
         from harness_hf.classifier import Classifier, Classifying
 
         return Classifier(loaded, Classifying.of(described, loaded.tokenizer), rows=rows)
-    embedded = int(loaded.model.get_input_embeddings().weight.shape[0])
-    prompts = language_prompts(described, loaded.tokenizer, embedded)
+    prompts = language_prompts(described, loaded.tokenizer, loaded.embedded)
     if isinstance(prompts, SourcePrompts):
         from harness_hf.translator import TranslatorEngine
 

@@ -195,8 +195,8 @@ class Weights(Protocol):
         """The matrix, with its bias, of the module ``names``; of several one below the other."""
         ...
 
-    def head(self) -> Linear:
-        """The matrix that makes logits."""
+    def head(self) -> Linear | None:
+        """The matrix that makes logits, ``None`` where that is the embeddings'."""
         ...
 
 
@@ -219,7 +219,7 @@ def put_together(
             for n in range(shape.layers)
         ],
         final_norm=_norm(weights, names.norm, shape),
-        head=weights.head(),
+        head=weights.head() or Linear(weight=embedding, bias=None),
         cosines=turn[0],
         sines=turn[1],
     )

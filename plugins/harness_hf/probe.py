@@ -48,14 +48,8 @@ def choose_network(model: Any, device: torch.device, *, most: int | None) -> Net
         _require_causal(plain, rows[0])
         decoder = None if has_prefix(model) else take_apart(model, most=most)
         if decoder is not None:
-            laid_out = _laid_out(decoder, device)
-            if laid_out is not None:
-                fast = LeanNetwork(laid_out, device)
-                if _agrees(fast, rows, expected, plain.dtype):
-                    laid_out.let_go()
-                    return fast
-            fast = LeanNetwork(decoder, device)
-            if _agrees(fast, rows, expected, plain.dtype):
+            fast = _agreeing(decoder, device, rows, expected)
+            if fast is not None:
                 return fast
             LOG.info("%s: the lean pass differs, using the modules", type(model).__name__)
         styles: tuple[MaskStyle, ...] = ("dense", "padding")
@@ -71,6 +65,32 @@ def choose_network(model: Any, device: torch.device, *, most: int | None) -> Net
         if plain.alone:
             LOG.info("%s reads a row otherwise in company: one by one", type(model).__name__)
     return plain
+
+
+def agreeing_lean(decoder: Decoder, device: torch.device) -> LeanNetwork | None:
+    """The lean pass over ``decoder``, whose weights never were in modules; ``None`` where it does
+    not say of several rows what it says of each."""
+    plain = LeanNetwork(decoder, device)
+    with inference():
+        rows = _random_rows(plain.embedded, device)
+        return _agreeing(decoder, device, rows, torch.cat([_plain(plain, row) for row in rows]))
+
+
+def _agreeing(
+    decoder: Decoder,
+    device: torch.device,
+    rows: Sequence[torch.Tensor],
+    expected: torch.Tensor,
+) -> LeanNetwork | None:
+    """The fastest lean pass that ends ``rows`` with the ``expected`` logits, if one does."""
+    laid_out = _laid_out(decoder, device)
+    if laid_out is not None:
+        fast = LeanNetwork(laid_out, device)
+        if _agrees(fast, rows, expected, decoder.dtype):
+            laid_out.let_go()
+            return fast
+    fast = LeanNetwork(decoder, device)
+    return fast if _agrees(fast, rows, expected, decoder.dtype) else None
 
 
 def one_by_one(model: Any, device: torch.device) -> Network:
@@ -132,7 +152,7 @@ def _random_rows(vocabulary: int, device: torch.device) -> list[torch.Tensor]:
     return [row.to(device) for row in rows]
 
 
-def _plain(network: ModuleNetwork, row: torch.Tensor) -> torch.Tensor:
+def _plain(network: Network, row: torch.Tensor) -> torch.Tensor:
     last = torch.tensor([len(row) - 1], device=network.device)
     logits, _ = network.trunk(row[None, :], last, header=None, keep=False)
     return logits.table()

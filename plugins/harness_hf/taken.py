@@ -35,7 +35,7 @@ class _ModuleWeights:
         modules = tuple(self.model.get_submodule(name) for name in names)
         return linear(modules[0]) if len(modules) == 1 else join(modules)
 
-    def head(self) -> Linear:
+    def head(self) -> Linear | None:
         """See :meth:`harness_hf.parts.Weights.head`."""
         return linear(self.model.get_output_embeddings())
 
