@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import DataError, ModelError, UsageError
 from harness_hf.batching import LOG, is_out_of_memory
 from harness_hf.memory import check_memory
-from harness_hf.quiet import quiet
+from harness_hf.quiet import import_transformers, quiet
 from harness_hf.work import WORKS
 
 if TYPE_CHECKING:
@@ -146,10 +146,10 @@ def load(described: Described) -> Loaded:
     tokenizer = load_tokenizer(described.checkpoint, options)
     loaded = _read_straight(described, tokenizer)
     if loaded is None:
+        dtype = getattr(torch, described.dtype)
+        transformers = import_transformers()
         with quiet():
-            model = _load_weights(
-                described.checkpoint, options, device, getattr(torch, described.dtype)
-            ).eval()
+            model = _load_weights(transformers, described, dtype).eval()
         loaded = Loaded(
             tokenizer=tokenizer,
             device=torch.device(device),
@@ -189,8 +189,7 @@ def load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
     read = read_tokenizer(checkpoint, options)
     if read is not None:
         return read
-    with quiet():
-        import transformers  # its own set-up must happen inside
+    transformers = import_transformers()
     # words that are tagged one by one each begin as words do
     keywords = {"add_prefix_space": True} if options.scheme == "hf-tagger" else {}
     try:
@@ -213,9 +212,8 @@ def load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
         ) from error
 
 
-def _load_weights(checkpoint: Checkpoint, options: Options, device: str, dtype: Any) -> Any:
-    import transformers
-
+def _load_weights(transformers: Any, described: Described, dtype: Any) -> Any:
+    checkpoint, options, device = described.checkpoint, described.options, described.device
     work = WORKS[options.scheme]
     auto = work.auto[-1 if checkpoint.config.get("is_encoder_decoder") else 0]
     attention = options.attention or ("eager" if device == "mps" else None)  # see by_products

@@ -6,10 +6,18 @@ import contextlib
 import logging
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def import_transformers() -> Any:
+    """The library. What it sets up at its import must happen in quiet, before it is used in quiet:
+    until then it has no loggers to silence."""
+    with quiet():
+        import transformers
+    return transformers
 
 
 @contextlib.contextmanager
