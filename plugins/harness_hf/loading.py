@@ -166,11 +166,8 @@ def _read_straight(described: Described, tokenizer: Any) -> Loaded | None:
     """The weights of a plain decoder, ``None`` where transformers is to load them."""
     from harness_hf.straight import read_ends, read_lean
 
-    try:
-        ends = read_ends(described.checkpoint)
-    except KeyError:
-        return None
-    network = read_lean(described)
+    ends = read_ends(described.checkpoint)
+    network = None if ends is None else read_lean(described)
     if network is None:
         return None
     config = SimpleNamespace(**described.checkpoint.config)

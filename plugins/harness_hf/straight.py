@@ -9,7 +9,7 @@ is wrong with a checkpoint, is transformers' to load and to explain.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,7 +18,7 @@ from harness_hf.checkpoint import read_json
 from harness_hf.parts import put_together
 from harness_hf.plans import plan_of
 from harness_hf.prefix import prefix_files
-from harness_hf.probe import agreeing_lean
+from harness_hf.probe import LENGTHS, agreeing_lean
 from harness_hf.products import Linear
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def read_lean(described: Described) -> LeanNetwork | None:
     device, dtype = torch.device(described.device), getattr(torch, described.dtype)
     weights = _FileWeights(there, device, dtype)
     try:
-        turn = plan.rotations(most, device, dtype)
+        turn = plan.rotations(max(most, *LENGTHS), device, dtype)  # enough to try it, too
         network = agreeing_lean(put_together(weights, plan.shape, turn, gated=plan.gated), device)
     except (RuntimeError, MemoryError, OSError) as error:
         LOG.info("%s: not read straight: %s", options.source, str(error).split("\n")[0])
@@ -61,13 +61,16 @@ def read_lean(described: Described) -> LeanNetwork | None:
     return network
 
 
-def read_ends(checkpoint: Checkpoint) -> Any:
+def read_ends(checkpoint: Checkpoint) -> tuple[int, ...] | None:
     """What the settings of generation call the end of a text, as transformers reads them: from
-    their own file, else from the configuration. Raises KeyError where neither says it."""
+    their own file, else from the configuration; ``None`` where that is for transformers to say."""
     path = checkpoint.folder / "generation_config.json"
-    if path.is_file():
-        return read_json(path).get("eos_token_id")
-    return checkpoint.config["eos_token_id"]
+    settings = read_json(path) if path.is_file() else checkpoint.config
+    if "eos_token_id" not in settings and settings is checkpoint.config:
+        return None  # the architecture's default
+    value = settings.get("eos_token_id")
+    found = value if isinstance(value, list) else [] if value is None else [value]
+    return tuple(found) if all(type(one) is int for one in found) else None
 
 
 def _is_whole(plan: Plan, there: Mapping[str, Tensor]) -> bool:
