@@ -8,6 +8,7 @@ The modules, in the order in which they build on each other:
 ``counts``      parameter counts, from headers alone
 ``work``        what a checkpoint can be asked for
 ``tokens``      text to token ids and back, boundaries, windows, stop strings
+``tokenfile``   tokenizers read without transformers
 ``chat``        prompts in chat templates
 ``memory``      whether weights fit, before they are loaded
 ``described``   what a checkpoint says of itself, without its weights
@@ -18,7 +19,10 @@ The modules, in the order in which they build on each other:
 ``logits``      logits of chosen positions, and what is read off them
 ``network``     the three calls that scoring and generation need of a causal model
 ``modules``     these by transformers' own modules
-``parts``       the weights of known decoders, taken out of those modules
+``parts``       the parts of known decoders, put together from weights by name
+``taken``       these weights, taken out of those modules
+``plans``       what the configurations of known decoders say
+``straight``    their weights, read from files without transformers
 ``lean``        the three calls with less overhead, for these
 ``probe``       which of the two a model can be run by, found out before use
 ``batching``    which rows are computed together
