@@ -109,6 +109,9 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
+BEHIND_PADDING = SIZES | {"pad_token_id": 1, "is_decoder": True}
+"""Of RoBERTa and its kin, whose positions begin behind the padding id, as decoders."""
+
 
 def write_model(folder: Path, architecture: str, *, seed: int = 0, **extra: Any) -> Any:
     """Save a random causal model of ``architecture`` in ``folder`` and return it."""

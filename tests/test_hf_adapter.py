@@ -490,6 +490,8 @@ def test_truncation_is_marked(made: Path) -> None:
     assert [a.prompt_truncated for a in answers] == [True, False, False, True]
     assert [a.truncated for a in answers[:2]] == [True, True]
     assert answers[0].prompt_tokens == 64 - 8
+    # the last scored token is not read: the rest of the context's room is the prompt's
+    assert answers[3].prompt_tokens == 64 + 1 - (answers[3].tokens or 0)
     assert answers[2].tokens is not None and answers[2].tokens < 64
 
 

@@ -139,6 +139,8 @@ def test_every_answer_of_an_encoder_decoder_is_that_of_the_request_alone(
     answers = ask(model_at(folder, batch), requests)
     for request, answer in zip(requests, answers, strict=True):
         wanted = translated(request, plain, codes)
+        text = request.prompt if isinstance(request, Generate) else request.context.rstrip()
+        assert answer.prompt_tokens == len(codes(text).input_ids)
         if isinstance(wanted, str):
             assert answer.text == wanted
         else:
@@ -180,6 +182,7 @@ def test_every_text_has_the_labels_that_it_has_alone(
         with torch.no_grad():
             wanted = plain(**read).logits[0].double().log_softmax(-1).tolist()
         assert answer.logprobs == pytest.approx(wanted, abs=1e-4)
+        assert answer.prompt_tokens == read.input_ids.shape[1]
         assert answer.prompt_truncated is (len(codes(*text)["input_ids"]) > most)
 
 
@@ -206,4 +209,4 @@ def test_every_word_has_the_tag_that_it_has_alone(
             best = plain(**read).logits[0].argmax(-1).tolist()
         first = {word: at for at, word in reversed(list(enumerate(read.word_ids())))}
         wanted = tuple(tags[best[first[n]]] for n in range(len(request.tokens)))
-        assert answer.tags == wanted
+        assert (answer.tags, answer.prompt_tokens) == (wanted, read.input_ids.shape[1])

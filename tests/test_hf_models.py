@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hf_tiny import ARCHITECTURES, SIZES, write_checkpoint, write_tokenizer
+from hf_tiny import ARCHITECTURES, BEHIND_PADDING, SIZES, write_checkpoint, write_tokenizer
 
 from harness.errors import DataError
 from harness.types import Generate, Loglikelihood, Model, ModelSettings, Request, Response
@@ -146,6 +146,38 @@ def test_a_model_that_looks_ahead_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="changes with those that follow it") as error:
         ask(model_at(tmp_path), [Generate(prompt="a", max_tokens=1)])
     assert len(str(error.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("kind", ["roberta", "data2vec-text", "xmod"])
+def test_positions_behind_the_padding_id_are_those_of_training(tmp_path: Path, kind: str) -> None:
+    """transformers' generate() numbers them from 0 since version 5, the model itself does not."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    more = {"languages": ["en_XX"], "default_language": "en_XX"} if kind == "xmod" else {}
+    config = AutoConfig.for_model(kind, **(BEHIND_PADDING | {"bos_token_id": 0} | more))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        plain = AutoModelForCausalLM.from_config(config).eval()
+    for name, weight in plain.named_parameters():
+        if "position_embeddings" in name:
+            torch.nn.init.normal_(weight, std=3.0)
+    plain.save_pretrained(tmp_path)
+    codes = write_tokenizer(tmp_path)
+    expected = []
+    for prompt in PROMPTS:
+        ids = before = codes(prompt, return_tensors="pt").input_ids
+        for _ in range(6):
+            with torch.no_grad():
+                ids = torch.cat([ids, plain(ids).logits[:, -1:].argmax(-1)], dim=1)
+        expected.append(codes.decode(ids[0, before.shape[1] :]))
+    assert len(set(expected)) > 1
+    requests = [Generate(prompt=prompt, max_tokens=6) for prompt in PROMPTS]
+    for batch_size in (1, None):
+        model = model_at(tmp_path, batch_size)
+        assert [answer.text for answer in ask(model, requests)] == expected
+    assert model.info.context_length == SIZES["max_position_embeddings"] - 2
+    (long,) = ask(model, [Generate(prompt=" ".join(PROMPTS * 9), max_tokens=3)])
+    assert long.error is None and long.prompt_truncated
 
 
 def test_bfloat16_keeps_most_answers(tmp_path: Path) -> None:

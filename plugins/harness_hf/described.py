@@ -31,8 +31,11 @@ ADAPTER_VERSION = "2"
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 RELATIVE = {"t5", "mt5", "umt5", "longt5", "switch_transformers", "bloom", "mpt"}
 """Architectures that tell positions by their distance: a stated length is only that of training."""
-BEHIND_PADDING = ("roberta", "camembert", "longformer", "mpnet", "esm", "data2vec-text")
-"""Architectures whose positions begin behind the padding id, which uses some up."""
+BEHIND_PADDING = (
+    *("roberta", "camembert", "longformer", "mpnet", "esm", "data2vec-text"),
+    *("ibert", "lilt", "luke", "markuplm", "xmod"),
+)
+"""Architectures whose positions begin behind the padding id, by default 1, which uses some up."""
 
 
 class Described:
@@ -148,7 +151,8 @@ def stated_context(config: Mapping[str, Any]) -> int | None:
     if not found:
         return None
     if any(name in str(config.get("model_type")) for name in BEHIND_PADDING):
-        return int(found[0]) - int(config.get("pad_token_id") or 0) - 1
+        pad = config.get("pad_token_id", 1)
+        return int(found[0]) - int(pad or 0) - 1
     return int(found[0])
 
 

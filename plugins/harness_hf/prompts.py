@@ -30,8 +30,9 @@ class Opening:
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """Windows to score. ``source`` is what an encoder reads; ``read`` and ``scored`` count tokens
-    before anything was cut, ``lost`` those of the context that were."""
+    """Windows to score. ``source`` is what an encoder reads; ``read`` counts the tokens of the
+    context that are left, ``lost`` those that were cut before number ``at``, ``scored`` those of
+    the continuation, of which none is cut."""
 
     windows: Sequence[Window]
     read: int
@@ -96,7 +97,7 @@ class CausalPrompts:
         cut, kept = windows(pair, most=self.context, side=request.cut)
         return Scoring(
             windows=cut,
-            read=len(pair.context.ids),
+            read=len(kept.ids),
             scored=len(pair.continuation),
             lost=kept.cut,
             at=kept.at,
@@ -157,13 +158,17 @@ class SourcePrompts:
         kept = request.context.rstrip()
         source = self._source(kept)
         rest = self.codec.plain(request.context[len(kept) :] + request.continuation)
-        read = len(source.ids)
         if self.context is not None:
             source = source.within(self.context, request.cut)
         pair = Pair(context=Prompt(ids=self.before, head=len(self.before)), continuation=rest)
         cut, _ = windows(pair, most=self.context)
         return Scoring(
-            windows=cut, read=read, scored=len(rest), lost=source.cut, at=source.at, source=source
+            windows=cut,
+            read=len(source.ids),
+            scored=len(rest),
+            lost=source.cut,
+            at=source.at,
+            source=source,
         )
 
     def _source(self, text: str) -> Prompt:
