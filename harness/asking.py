@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.codec import flaw
-from harness.errors import HarnessError, PluginError
+from harness.errors import HarnessError, ModelError, PluginError
 from harness.metering import Meter
 from harness.plugins import PluginInfo
 from harness.store import ResponseStore, key_of
@@ -25,12 +25,16 @@ from harness.types import (
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """One response per request, in the requests' order, and where they came from."""
+    """One response per request, in the requests' order, and where they came from.
+
+    ``ended`` is why the model stopped answering before the last request; the others then hold it.
+    """
 
     responses: tuple[Response, ...]
     asked: int
     reused: int
     efficiency: Efficiency | None
+    ended: ModelError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,7 @@ def ask(
 ) -> Answers:
     """Answer every request, identical ones once.
 
+    A ModelError after the first answer leaves the others without one; before it, it is raised.
     Raises PluginError naming the ``plugin`` when the model breaks its contract; whatever it
     answered before that, or before Ctrl-C, is in the store.
     """
@@ -62,19 +67,28 @@ def ask(
     witness.begin(len(missing))
     pending = list(missing.items())
     meter = Meter(model)
-    for position, response in _responses(model, plugin, [request for _, request in pending]):
-        key, request = pending[position]
-        if response.error is None:
-            store.put(key, model.info, request, response)
-        known[key] = response
-        meter.note(response)
-        with meter.paused():  # progress and observers are no part of what the model takes
-            witness.advance()
+    ended: ModelError | None = None
+    try:
+        for position, response in _responses(model, plugin, [request for _, request in pending]):
+            key, request = pending[position]
+            if response.error is None:
+                store.put(key, model.info, request, response)
+            known[key] = response
+            meter.note(response)
+            with meter.paused():  # progress and observers are no part of what the model takes
+                witness.advance()
+    except ModelError as error:
+        if all(response.error is not None for response in known.values()):
+            raise
+        ended = error
+    asked = len(known) - reused
+    unanswered = Response(error=str(ended))
     return Answers(
-        responses=tuple(known[key] for key in keys),
-        asked=len(pending),
+        responses=tuple(known.get(key, unanswered) for key in keys),
+        asked=asked,
         reused=reused,
         efficiency=meter.read(),
+        ended=ended,
     )
 
 

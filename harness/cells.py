@@ -23,7 +23,7 @@ from harness.grading import (
 from harness.models import NamedModel
 from harness.plan import Cell, Plan
 from harness.results import RunDirectory
-from harness.types import CellRecord, ModelInfo, Response, Sample, SampleRecord
+from harness.types import CellRecord, ModelInfo, Sample, SampleRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,7 @@ def _record(
         fingerprint=job.material.fingerprint,
         scores=score(subject, samples, seed=request.seed, suffix=suffix),
         counts=counts,
-        error=_first_error(answers.responses, counts.errors),
+        error=_complaint(answers, counts.errors),
         seed=request.seed,
         shots=request.shots,
         limit=request.limit,
@@ -160,8 +160,11 @@ def _versions(job: Job) -> Mapping[str, str]:
     )
 
 
-def _first_error(responses: Sequence[Response], failed: int) -> str | None:
-    errors = [response.error for response in responses if response.error is not None]
+def _complaint(answers: Answers, failed: int) -> str | None:
+    errors = [response.error for response in answers.responses if response.error is not None]
     if not errors:
         return None
-    return f"{failed} of its samples have no answer; the first: {errors[0]}"
+    why = (
+        f"the first: {errors[0]}" if answers.ended is None else f"the model ended: {answers.ended}"
+    )
+    return f"{failed} of its samples have no answer; {why}"

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +30,7 @@ from api_server import (
     Body,
     Fault,
     parrot,
+    parroting,
     prompt_of,
     too_many,
 )
@@ -42,7 +42,6 @@ pytest.importorskip("openai")
 
 import harness_openai
 from harness.cli import invoke
-from harness.codec import flaw
 from harness.errors import ModelError, UsageError
 from harness.types import (
     Generate,
@@ -53,13 +52,9 @@ from harness.types import (
 from harness.wording import family_of
 from harness_openai.account import Account
 from harness_openai.address import read_address
-from harness_openai.alignment import AlignmentError, first_after
 from harness_openai.bridge import drain
-from harness_openai.faults import RetryableError, UnanswerableError
-from harness_openai.likelihood import Question, read_likelihood
 from harness_openai.options import Prices
 from harness_openai.pace import Pace
-from harness_openai.replies import read_echoed, read_generated
 from harness_openai.server import retry_after
 
 KEY = "sk-very-secret-0123456789"
@@ -164,25 +159,49 @@ def test_a_drawn_answer_is_asked_with_its_temperature_and_a_seed_of_its_own(endp
 
 def test_the_limit_on_tokens_takes_the_name_that_the_server_wants() -> None:
     said = b'{"error": {"message": "Unsupported: use \'max_completion_tokens\' instead."}}'
+    nor = b'{"error": {"message": "Unsupported parameter: \'stop\' is not supported here."}}'
 
     def fault(attempt: int, body: Body) -> Fault | None:
-        return Fault(status=400, content=said) if "max_tokens" in body else None
+        if "max_tokens" in body:
+            return Fault(status=400, content=said)
+        return Fault(status=400, content=nor) if "stop" in body else None
+
+    requests = [replace(request, stop=("b",)) for request in prompts(12)]
+    with ApiServer(fault=fault) as server:
+        answers = ask(model(server, endpoint="chat"), requests)
+        # Stop strings that the server does not take are cut at on this side, as always.
+        assert [a.text for a in answers] == [parrot(r.prompt).split("b")[0] for r in requests]
+        assert sum("max_tokens" in body for body in server.bodies) < 12
+        assert sum("stop" in body for body in server.bodies) < 24
+
+
+def test_a_model_that_takes_no_temperature_is_told_how_to_be_asked() -> None:
+    said = b'{"error": {"message": "Unsupported value: \'temperature\' does not support 0."}}'
+
+    def fault(attempt: int, body: Body) -> Fault | None:
+        return Fault(status=400, content=said) if "temperature" in body else None
 
     with ApiServer(fault=fault) as server:
-        answers = ask(model(server, endpoint="chat"), prompts(12))
-        assert all(a.error is None for a in answers)
-        assert sum("max_tokens" in body for body in server.bodies) < 12
+        (answer,) = ask(model(server), prompts(1))
+        assert "(400: Unsupported value" in str(answer.error)
+        assert "temperature=none sends none" in str(answer.error)
+        assert ask(model(server, temperature="none"), prompts(1))[0].error is None
 
 
-def test_a_refusal_and_an_empty_message_are_answers_a_withheld_one_is_none() -> None:
+def test_a_refusal_and_an_empty_message_are_answers_a_withheld_one_or_a_tool_call_is_none() -> None:
     messages: dict[str, dict[str, Any]] = {
         "refused": {"message": {"content": None, "refusal": "No."}, "finish_reason": "stop"},
         "empty": {"message": {"content": None}, "finish_reason": "length"},
         "withheld": {"message": {"content": ""}, "finish_reason": "content_filter"},
+        "calling": {
+            "message": {"content": None, "tool_calls": [{"type": "function"}]},
+            "finish_reason": "tool_calls",
+        },
     }
     with ApiServer(answer=lambda body: {"choices": [messages[prompt_of(body)]]}) as server:
         answers = ask(model(server, endpoint="chat"), [Generate(prompt=p) for p in messages])
-        assert [a.text for a in answers] == ["No.", "", None]
+        assert [a.text for a in answers] == ["No.", "", None, None]
+        assert "calls a tool" in str(answers[3].error)
         assert answers[1].truncated and "content_filter" in str(answers[2].error)
 
 
@@ -259,7 +278,8 @@ def test_a_request_that_always_fails_is_an_error_and_leaves_the_others_alone() -
         (too_many("7200"), "asks to wait 7200 s"),
         (Fault(status=503, headers={"Retry-After": "86400"}), "asks to wait 86400 s"),
         (GARBAGE, "no JSON"),
-        (Fault(), "no answer to 3 attempts"),
+        (Fault(), "no answer to 3 requests in a row: 500: overheated"),
+        (Fault(status=403), "refuses the key in OPENAI_API_KEY"),
     ],
 )
 def test_what_every_request_would_meet_ends_the_asking_soon(fault: Fault, words: str) -> None:
@@ -289,6 +309,58 @@ def test_when_every_request_is_refused_most_are_not_even_asked() -> None:
         assert sum(server.attempts.values()) <= 10
 
 
+def test_requests_that_are_too_long_do_not_keep_the_others_from_being_asked() -> None:
+    said = b'{"error": {"code": "context_length_exceeded", "message": "too long"}}'
+    long = [Generate(prompt=f"{'word ' * 99}{i}", max_tokens=8) for i in range(20)]
+
+    def fault(attempt: int, body: Body) -> Fault | None:
+        return Fault(status=400, content=said) if len(prompt_of(body)) > 99 else None
+
+    with ApiServer(fault=fault) as server:
+        answers = ask(model(server), [*long, *prompts(20)])
+        assert [a.error is None for a in answers] == [False] * 20 + [True] * 20
+        assert all("400: too long" in str(a.error) for a in answers[:20])
+
+
+def test_a_forbidden_request_is_an_error_of_its_own_until_all_are_forbidden() -> None:
+    banned = threading.Event()
+
+    def fault(attempt: int, body: Body) -> Fault | None:
+        one = prompt_of(body) == "prompt 5" or banned.is_set()
+        return Fault(status=403, content=b'{"error": {"message": "flagged"}}') if one else None
+
+    with ApiServer(fault=fault) as server:
+        answers = ask(model(server), prompts(20))
+        assert [i for i, a in enumerate(answers) if a.error is not None] == [5]
+        assert "403: flagged" in str(answers[5].error)
+        going = model(server).respond(prompts(100))
+        next(going)
+        banned.set()
+        with pytest.raises(ModelError, match="refuses the key"):
+            list(going)
+        assert sum(server.attempts.values()) < 121
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("SSL_CERT_FILE", "/no/such/file", "cannot be asked: FileNotFoundError"),
+        ("HTTP_PROXY", "ftp://me:hunter2@host", "cannot be asked: ValueError"),
+        ("HTTP_PROXY", "http://me:hunter2@127.0.0.1:99999", "port must be 0-65535"),
+        ("OPENAI_ORG_ID", "a\nb", "Illegal header value"),
+    ],
+)
+def test_an_environment_that_lets_nothing_out_is_said_soon(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with ApiServer() as server, pytest.raises(ModelError, match=words) as caught:
+        list(model(server).respond(prompts(9)))
+    assert len(str(caught.value).splitlines()) <= 3 and "hunter2" not in str(caught.value)
+
+
 def test_nobody_there_is_said_soon() -> None:
     with ApiServer() as server:
         gone = model(server)
@@ -312,6 +384,8 @@ def test_without_a_key_only_openai_itself_refuses(monkeypatch: pytest.MonkeyPatc
         ("m@http://host:99999/v1", {}, "is no base URL"),
         ("m@https://host/v1?api-key=abc", {}, r"holds '\?'"),
         ("@http://host/v1", {}, "no model is named"),
+        ("m@http://host/v1/chat/completions", {}, "Write http://host/v1; the option endpoint"),
+        ("m@http://host/v1/completions/", {}, "Write http://host/v1; the option endpoint"),
         ("m", {"endpoint": "responses"}, "neither chat nor completions"),
         ("m", {"price_in": "1"}, "belong together"),
         ("m", {"retries": "-1"}, "retries=-1"),
@@ -365,6 +439,19 @@ def test_the_limit_doubles_then_halves_once_a_round_then_creeps() -> None:
     for _ in range(8):
         pace.succeeded(1.0, 4)
     assert 8.9 < pace.limit <= 9
+
+
+def test_once_a_limit_was_found_a_refusal_takes_less_than_a_failure() -> None:
+    pace = Pace(64, start=40)
+    pace.congested(time.monotonic(), refused=True)
+    assert pace.limit == 20
+    pace.congested(time.monotonic(), refused=True)
+    assert pace.limit == 15
+    pace.congested(time.monotonic())
+    assert pace.limit == 7.5
+    for _ in range(9):
+        pace.congested(time.monotonic(), refused=True)
+    assert pace.limit == 1
 
 
 def test_latency_alone_stops_the_growth_and_then_cuts() -> None:
@@ -427,119 +514,33 @@ def test_costs_are_counted_from_the_tokens_that_the_server_tells() -> None:
         assert asked.usage.cost == pytest.approx(10 * (2 + 3e-5))
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {},
+        "free",
+        {"prompt_tokens": -5, "completion_tokens": 3},
+        {"prompt_tokens": 2, "completion_tokens": "3"},
+        {"prompt_tokens": 0, "completion_tokens": 3},
+        {"prompt_tokens": 2, "completion_tokens": 0},
+        {"prompt_tokens": 2, "completion_tokens": True},
+        {"prompt_tokens": 1e300, "completion_tokens": 3},
+        {"prompt_tokens": 10**12, "completion_tokens": 3},
+    ],
+)
+def test_an_answer_without_a_count_of_tokens_is_counted_at_its_bound(usage: Any) -> None:
+    with ApiServer(answer=lambda body: {**parroting(body), "usage": usage}) as server:
+        asked = model(server, price_in="1000000", price_out="1000000")
+        ask(asked, prompts(1))
+        assert asked.usage.cost == len("prompt 0") + 8 + 8
+
+
 def test_garbage_that_was_paid_for_is_counted_at_its_bound() -> None:
     with ApiServer(fault=lambda attempt, body: GARBAGE if attempt == 0 else None) as server:
         asked = model(server, price_in="0", price_out="1000000")
         ask(asked, prompts(1))
         assert asked.usage.cost == 8 + 3
-
-
-# --- log-likelihoods ------------------------------------------------------------------------------
-
-
-@given(st.data())
-def test_the_boundary_is_found_in_whatever_form_the_tokens_come(data: st.DataObject) -> None:
-    chunks = data.draw(
-        st.lists(st.sampled_from(["a", "b c", " the", "\n", "問", "ß", "🙂"]), min_size=1)
-    )
-    pieces = {"問": 3, "🙂": 2} if data.draw(st.booleans()) else {}
-    style = data.draw(st.sampled_from(["\ufffd", None, ""]))
-    texts: list[str | None] = []
-    starts = []
-    at = 0
-    for chunk in chunks:
-        number = pieces.get(chunk, 1)
-        shown: list[str | None] = [style] * number
-        if number == 1 or style == "":
-            shown[-1] = chunk
-        starts.append((at, len(texts)))
-        texts += shown
-        at += len(chunk)
-    bos = data.draw(st.sampled_from([[], ["<s>"], [None]]))
-    boundary, index = data.draw(st.sampled_from(starts))
-    unknown = set(pieces) if style != "" else set()
-    try:
-        found = first_after([*bos, *texts], "".join(chunks), boundary)
-    except AlignmentError:
-        assert unknown & set(chunks)  # only then may it be impossible to tell
-        return
-    if bos == [None] and chunks[0] in unknown:
-        return  # a BOS without a text and the parts of a character look alike
-    assert found == len(bos) + index
-
-
-def test_tokens_that_are_not_the_prompt_are_refused() -> None:
-    for texts in (["One", " two"], ["One", " two", " three", " four"], ["Two"], []):
-        with pytest.raises(AlignmentError):
-            first_after(texts, "One two three", 3)
-
-
-def test_a_token_across_the_boundary_belongs_to_the_continuation() -> None:
-    assert first_after(["One", " twothree", "."], "One twothree.", 7) == 1
-
-
-def test_a_server_without_log_probabilities_is_refused_before_the_run() -> None:
-    with ApiServer() as server:
-        asked = model(server)
-        with pytest.raises(UsageError, match="gives no log-probabilities") as caught:
-            asked.prepare(frozenset({"loglikelihood"}))
-        assert len(str(caught.value).splitlines()) == 2
-        assert len(server.bodies) == 2 and all(b["max_tokens"] == 1 for b in server.bodies)
-        with pytest.raises(UsageError, match="Add endpoint=completions"):
-            model(server, endpoint="chat").prepare(frozenset({"loglikelihood"}))
-
-
-FIELDS = [
-    "choices",
-    "text",
-    "message",
-    "content",
-    "finish_reason",
-    "usage",
-    "logprobs",
-    "tokens",
-    "token_logprobs",
-    "refusal",
-    "top_logprobs",
-    "prompt_logprobs",
-    "logprob",
-    "prompt_tokens",
-    "completion_tokens",
-    "decoded_token",
-]
-JUNK = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.sampled_from(["stop", "length", "One", " two", "three"]),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.sampled_from(FIELDS),
-            inner,
-            max_size=5,
-        )
-    ),
-    max_leaves=25,
-)
-
-
-@given(JUNK, st.booleans(), st.sampled_from(["echo", "prompt_logprobs"]))
-def test_whatever_a_server_says_is_an_answer_in_full_or_none(
-    junk: Any, chat: bool, route: Any
-) -> None:
-    asked = Question(prompt="One two three", boundary=3)
-    for data in (junk, {"choices": [junk]}, {"choices": [{"logprobs": junk, "message": junk}]}):
-        if not isinstance(data, dict):
-            continue
-        with suppress(RetryableError, UnanswerableError):
-            found = read_generated(data, chat=chat)
-            assert isinstance(found.text, str)
-        with suppress(RetryableError, UnanswerableError):
-            likelihood = read_likelihood(asked, read_echoed(data, route))
-            assert flaw(likelihood) is None
-            assert likelihood.logprob is not None and likelihood.logprob <= 1e-2
 
 
 # --- the bridge -----------------------------------------------------------------------------------
@@ -600,6 +601,48 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Any, str
         return code, json.loads(printed.out) if printed.out else None, printed.err
 
     return invoked
+
+
+def test_one_request_that_always_fails_never_hides_the_scores_of_the_others(
+    data: str, run: Callable[..., tuple[int, Any, str]]
+) -> None:
+    def fault(attempt: int, body: Body) -> Fault | None:
+        return Fault() if "number 7" in prompt_of(body) else None
+
+    with ApiServer(fault=fault) as server:
+        name = f"openai:m@{server.url},concurrency=1,retries=1,backoff=0.01"
+        for reused in (0, 39):  # among the others, then alone
+            code, document, said = run(name, "-t", data)
+            (cell,) = document["cells"]
+            assert (code, cell["status"], cell["reused"]) == (4, "partial", reused)
+            assert (document["scores"][0]["n"], document["scores"][0]["errors"]) == (39, 1)
+            assert "no answer in 2 attempts; the last: 500" in document["errors"][0]
+            assert "1 without an answer" in said
+        assert set(server.served.values()) == {1}
+
+
+def test_a_storm_of_refusals_leaves_what_was_answered_and_is_gone_on_from(
+    data: str, run: Callable[..., tuple[int, Any, str]]
+) -> None:
+    patient, over = threading.Semaphore(12), threading.Event()
+
+    def fault(attempt: int, body: Body) -> Fault | None:
+        calm = over.is_set() or patient.acquire(blocking=False)
+        return None if calm else too_many()
+
+    with ApiServer(fault=fault) as server:
+        name = f"openai:m@{server.url},max_wait=0.3"
+        for reused in (0, 12):
+            code, document, _ = run(name, "-t", data)
+            (cell,) = document["cells"]
+            assert (code, cell["status"], cell["reused"]) == (4, "partial", reused)
+            assert document["scores"][0]["errors"] == 28
+            assert "28 of its samples have no answer" in document["errors"][0]
+            assert "only refuses" in document["errors"][0]
+        over.set()
+        code, document, _ = run(name, "-t", data)
+        assert (code, document["cells"][0]["reused"]) == (0, 12)
+        assert set(server.served.values()) == {1}
 
 
 def test_interrupted_in_mid_request_it_goes_on_where_it_stopped(
@@ -694,6 +737,30 @@ def test_a_dead_server_fails_its_cells_and_no_others_and_answers_are_shared(
         _, document, _ = run(f"{name},concurrency=2,timeout=9", "-t", data)
         assert document["cells"][-1]["reused"] == 40
         assert set(server.served.values()) == {1}
+
+
+def test_a_key_is_recognised_however_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = 'sk-"q\\uote/k+y'
+    monkeypatch.setenv("OPENAI_API_KEY", odd)
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in odd)
+    plain = json.dumps(odd)[1:-1]
+    texts = [plain, plain.replace("/", "\\/"), escaped]
+
+    def fault(attempt: int, body: Body) -> Fault | None:
+        number = int(prompt_of(body).split()[-1])
+        text = texts[number % 3]
+        if number < 3:
+            content = f'{{"choices": [{{"text": "{text}", "finish_reason": "stop"}}]}}'
+            return Fault(kind="other", content=content.encode())
+        content = f'{{"error": {{"message": ["{text}"], "more": "{text}"}}}}'
+        return Fault(status=400, content=content.encode()) if number < 6 else None
+
+    with ApiServer(fault=fault) as server:
+        answers = ask(model(server), prompts(7))
+    assert all("repeats the key" in str(a.error) for a in answers[:3])
+    assert all("***" in str(a.error) for a in answers[3:6])
+    shown = "".join(map(repr, answers))
+    assert "uote" not in shown and "\\u0075" not in shown
 
 
 def test_the_key_is_nowhere_but_in_the_request(program: Program, data: str) -> None:

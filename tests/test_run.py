@@ -10,7 +10,7 @@ import pytest
 import toys
 
 from harness import metrics
-from harness.errors import DataError, PluginError, SaveError, UsageError
+from harness.errors import DataError, ModelError, PluginError, SaveError, UsageError
 from harness.manifest import new_manifest
 from harness.plan import RunRequest, plan
 from harness.plugins import Registry
@@ -206,6 +206,9 @@ class Broken(toys.Adder):
             case "raise":
                 yield from answers[:3]
                 raise RuntimeError("the GPU fell out")
+            case "gone":
+                yield from answers[: 3 if len(answers) == 80 else 0]
+                raise ModelError("the server is gone")
             case "fail":
                 for index, answer in answers:
                     yield index, Response(error="overheated") if index < 4 else answer
@@ -255,6 +258,23 @@ def test_answers_given_before_a_failure_are_not_asked_again(tmp_path: Path) -> N
     go(registry, tmp_path, models=("broken",))
     _, lines = go(registry, tmp_path, models=("broken",))
     assert lines[0] == "begin broken sums 77"
+
+
+def test_a_model_that_stops_answering_leaves_the_scores_of_what_it_answered(tmp_path: Path) -> None:
+    registry = broken("gone")
+    outcome, _ = go(registry, tmp_path, models=("broken",))
+    for _ in range(2):  # nothing more is answered the second time, and nothing is lost by that
+        (record,) = outcome.records
+        assert (record.status, record.counts.errors, record.scores[0].n) == ("partial", 39, 1)
+        assert "39 of its samples have no answer; the model ended: the server" in str(record.error)
+        outcome, lines = go(registry, tmp_path, models=("broken",))
+        assert lines[0] == "begin broken sums 77"
+    assert (outcome.records[0].asked, outcome.records[0].reused) == (0, 3)
+
+
+def test_a_model_that_never_answered_fails_its_cell(tmp_path: Path) -> None:
+    outcome, _ = go(broken("gone"), tmp_path, models=("broken",), limit=5)
+    assert [record.status for record in outcome.records] == ["failed"]
 
 
 def test_failed_samples_are_counted_and_left_out_of_the_score(tmp_path: Path) -> None:

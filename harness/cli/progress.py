@@ -108,6 +108,8 @@ def _summary(record: CellRecord, kept: bool) -> str:
     spent = record.efficiency.cost if record.efficiency else None
     if spent is not None:
         cost += f", cost {spent:.4g}"
+    if record.counts.errors:
+        cost += f", {record.counts.errors} without an answer"
     return f"{label} {scores} ({cost})"
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from harness.errors import UsageError
 
 OPENAI = "https://api.openai.com/v1"
+ENDPOINTS = ("/chat/completions", "/completions")
 _URL = re.compile(r"@(?=https?://)", re.IGNORECASE)
 
 
@@ -66,6 +67,13 @@ def _base_url(text: str) -> str:
             "openai: the base URL holds '?' or '#', and a path is appended to it.\n"
             "Write it as https://HOST/v1; a key belongs into an environment variable."
         )
+    for end in ENDPOINTS:
+        if url.path.rstrip("/").endswith(end):
+            whole = text.rstrip("/")
+            raise UsageError(
+                f"openai: '{text}' is an endpoint, and a base URL is wanted, to which '{end}' is "
+                f"added.\nWrite {whole[: -len(end)]}; the option endpoint=... says which endpoint."
+            )
     if not host or any(not c.isprintable() or c.isspace() for c in text):
         raise UsageError(f"openai: {text!r} is no base URL. Write it as http://HOST:PORT/v1.")
     place = f"[{host}]" if ":" in host else host

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from harness.codec import to_json
@@ -20,25 +22,45 @@ Route: TypeAlias = Literal["echo", "prompt_logprobs"]
 MOST_STOPS = 4
 """Stop strings that OpenAI's service takes; the answer is cut at all of them on this side."""
 
+RENAMED = "max_completion_tokens"
+"""What newer chat models of OpenAI call the limit on tokens, and say so when asked otherwise."""
+_NO_STOPS = re.compile(r"\b(unsupported|not support\w*|not permitted)\b.*\bstop\b|\bstop\b.*\bnot ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """What a server's models take: the name of the limit on tokens, and whether stop strings."""
+
+    tokens_name: str = "max_tokens"
+    stops: bool = True
+
+    def after(self, refusal: str) -> Dialect:
+        """What to speak when the server has refused a request with these words."""
+        if RENAMED in refusal:
+            return replace(self, tokens_name=RENAMED)
+        if _NO_STOPS.search(refusal.lower()):
+            return replace(self, stops=False)
+        return self
+
 
 def generation(
-    options: Options, request: Generate, *, tokens_name: str = "max_tokens"
+    options: Options, request: Generate, dialect: Dialect = Dialect()
 ) -> Mapping[str, JSON]:
-    """The body that asks for a continuation; ``tokens_name`` is what the token limit is called."""
+    """The body that asks for a continuation."""
     body: dict[str, JSON] = {"model": options.address.model}
     if options.endpoint == "chat":
         system = [{"role": "system", "content": options.system}] if options.system else []
         body["messages"] = [*system, {"role": "user", "content": request.prompt}]
     else:
         body["prompt"] = request.prompt
-    body[tokens_name] = request.max_tokens
+    body[dialect.tokens_name] = request.max_tokens
     if request.temperature > 0:
         body |= {"temperature": request.temperature, "seed": _seed(request)}
         body |= {"top_p": request.top_p} if request.top_p < 1 else {}
     elif options.temperature is not None:
         body["temperature"] = options.temperature
     stops = [stop for stop in dict.fromkeys(request.stop) if stop][:MOST_STOPS]
-    if stops:
+    if stops and dialect.stops:
         body["stop"] = stops
     return body
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.errors import HarnessError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,15 @@ class RetryableError(Exception):
 
 class UnanswerableError(Exception):
     """This request has no answer, however often it is asked; the others may have theirs."""
+
+
+class ForbiddenError(UnanswerableError):
+    """A 403: it may concern this request (moderation), or the key and with it every request."""
+
+    def __init__(self, said: str, everyone: HarnessError) -> None:
+        """``everyone`` is the error where it concerns every request."""
+        super().__init__(said)
+        self.everyone = everyone
 
 
 class TooDearError(UnanswerableError):

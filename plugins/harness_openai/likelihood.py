@@ -55,6 +55,10 @@ def read_likelihood(asked: Question, echoed: Echoed) -> Response:
                 "stands before it with the option bos=..., such as bos=<s>"
             )
         raise UnanswerableError("the server gives a token no log-probability")
+    if first == 0 and tokens and tokens[0].text is None:
+        raise UnanswerableError("the server gives the first token of a text no text")
+    if not scored:
+        raise UnanswerableError("the server gives the continuation no tokens")
     if any(logprob > ROUNDING for logprob in logprobs):
         raise UnanswerableError("the server gives a token a probability above 1")
     best = [token.best for token in scored]

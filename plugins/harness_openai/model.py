@@ -30,8 +30,6 @@ ADAPTER_VERSION = "1"
 
 ROUTES: tuple[Route, ...] = ("echo", "prompt_logprobs")
 PROBE = Question(prompt="One two three four five", boundary=len("One two"))
-RENAMED = "max_completion_tokens"
-"""What newer chat models of OpenAI call the limit on tokens, and say so when asked otherwise."""
 
 
 class OpenAIModel:
@@ -42,7 +40,7 @@ class OpenAIModel:
         self._options = options
         self._account = Account(options.prices)
         self._route: Route | None = None
-        self._tokens_name = "max_tokens"
+        self._dialect = bodies.Dialect()
         self._limit = 1.0
 
     @cached_property
@@ -126,7 +124,7 @@ class OpenAIModel:
                     return index, Response(error=str(error))
 
             try:
-                async for pair in talk.all(list(enumerate(requests)), answer):
+                async for pair in talk.all(_shortest_first(requests), answer):
                     yield pair
             finally:
                 self._limit = pace.limit
@@ -152,10 +150,9 @@ class OpenAIModel:
                 raise UnanswerableError(f"a language model cannot answer a {request.kind} request")
 
     async def _generate(self, talk: Talk, request: Generate) -> Generated:
-        options = self._options
-        name = self._tokens_name
+        options, spoken = self._options, self._dialect
         call = Call(
-            body=bodies.generation(options, request, tokens_name=name),
+            body=bodies.generation(options, request, spoken),
             bound=self._account.bound(
                 options.system + request.prompt, request.max_tokens, options.endpoint
             ),
@@ -165,9 +162,10 @@ class OpenAIModel:
         try:
             return await talk.ask(call)
         except UnanswerableError as error:
-            if RENAMED not in str(error) or name == RENAMED:
+            refusal = str(error)
+            if spoken.after(refusal) == spoken:
                 raise
-        self._tokens_name = RENAMED
+        self._dialect = self._dialect.after(refusal)
         return await self._generate(talk, request)
 
     async def _echo(self, talk: Talk, asked: Question, route: Route) -> Echoed:
@@ -193,12 +191,14 @@ class OpenAIModel:
         reasons = []
         for route in ROUTES:
             try:
-                read_likelihood(PROBE, await self._echo(talk, PROBE, route))
+                found = read_likelihood(PROBE, await self._echo(talk, PROBE, route))
             except UnanswerableError as error:
                 reasons.append(f"{route}: {error}")
                 continue
-            self._route = route
-            return
+            if found.logprob:
+                self._route = route
+                return
+            reasons.append(f"{route}: every token has the log-probability 0")
         if self._account.exhausted:  # no request will be asked, and each will say so
             return
         raise UsageError(
@@ -217,6 +217,15 @@ class OpenAIModel:
         }
         optional = {"system": options.system, "bos": options.bos}
         return settings | {name: text for name, text in optional.items() if text}
+
+
+def _shortest_first(requests: Sequence[Request]) -> list[tuple[int, Request]]:
+    """Numbered, the shortest one first: where it has no answer, none may have one, but where a long
+    one is refused, the others may well be answered."""
+    items = list(enumerate(requests))
+    first = min(items, key=lambda item: len(str(item[1])))
+    items.remove(first)
+    return [first, *items]
 
 
 def _generated(request: Generate, found: Generated) -> Response:

@@ -2,10 +2,11 @@
 
 The limit starts at one and doubles with every round of answers until the first sign of congestion
 (a 429, a timeout, a server error), then grows by one a round. A sign halves it, once for all
-requests that were sent before the last cut (Chiu and Jain 1989; TCP does the same). Latency counts
-too: when a round takes more than twice the best round's time a token, the limit stays, and more
-than four times, it shrinks by a fifth: the requests are only queueing. The best is forgotten
-slowly, since a server's load changes.
+requests that were sent before the last cut (Chiu and Jain 1989; TCP does the same); once a limit
+was found, a 429 takes a quarter only, since what the server allows lies close below (RFC 9438 has
+TCP do so). Latency counts too: when a round takes more than twice the best round's time a token,
+the limit stays, and more than four times, it shrinks by a fifth: the requests are only queueing.
+The best is forgotten slowly, since a server's load changes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from contextlib import asynccontextmanager
 
 CROWDED = 2.0
 OVERFULL = 4.0
+AFTER_FAILURE = 0.5
+AFTER_REFUSAL = 0.75
 SHRINK = 0.8
 FORGET = 1.05
 """How much slower the best round is taken to be after each round."""
@@ -84,15 +87,17 @@ class Pace:
         if len(self._round) >= self._round_size:
             self._judge()
         if not self._crowded:
-            step = 1.0 if self.limit < self._threshold else 1.0 / self.limit
+            step = 1.0 if self.limit < self._threshold else 1.0 / max(self.limit, LEAST_ROUND)
             self.limit = min(self._most, self.limit + step)
             self._changed.set()
 
-    def congested(self, sent_at: float) -> None:
-        """An attempt sent at ``sent_at`` (monotonic seconds) met congestion."""
+    def congested(self, sent_at: float, *, refused: bool = False) -> None:
+        """An attempt sent at ``sent_at`` (monotonic seconds) met congestion; ``refused``: a 429."""
         if sent_at >= self._cut_at:
             self._cut_at = time.monotonic()
-            self.limit = max(1.0, self.limit / 2)
+            found = self._threshold < self._most
+            share = AFTER_REFUSAL if refused and found else AFTER_FAILURE
+            self.limit = max(1.0, min(self.limit - 1.0, self.limit * share))
             self._threshold = self.limit
 
     def pause(self, seconds: float) -> None:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 BROKEN_OFF = frozenset({"error", "abort", "cancelled"})
 """Reasons to finish that some servers give for an answer that is none."""
 
+CALLS = frozenset({"tool_calls", "function_call"})
+
+STAND_IN = -9999.0
+"""What vLLM and OpenAI write for a log-probability of minus infinity, or one that they do not know;
+no token of a real vocabulary has it."""
+
 MOST_TOKENS = 10**9
 """No reply costs more; a larger number is no count."""
 
@@ -81,13 +87,18 @@ def read_generated(data: Mapping[str, JSON], *, chat: bool) -> Generated:
     if finish == "content_filter":
         raise UnanswerableError("the server withheld the answer (finish_reason content_filter)")
     text = _message(choice) if chat else choice.get("text")
+    if text is None and finish in CALLS:
+        raise UnanswerableError("the server gives no text, but calls a tool")
     if not isinstance(text, str):
         raise _garbage("the answer has no text")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise _garbage("the answer holds a lone surrogate, which is no character") from None
-    return Generated(text=text, truncated=finish == "length", spent=read_spent(data))
+    spent = read_spent(data)
+    if text and not spent.generated:  # a text of no tokens: the count is none
+        spent = Spent(prompt=spent.prompt)
+    return Generated(text=text, truncated=finish == "length", spent=spent)
 
 
 def read_echoed(data: Mapping[str, JSON], route: Route) -> Echoed:
@@ -111,26 +122,31 @@ def read_spent(data: Mapping[str, JSON]) -> Spent:
     if not isinstance(usage, dict):
         return Spent()
     return Spent(
-        prompt=_count(usage.get("prompt_tokens")), generated=_count(usage.get("completion_tokens"))
+        prompt=_count(usage.get("prompt_tokens")) or None,  # no prompt has no tokens
+        generated=_count(usage.get("completion_tokens")),
     )
 
 
 def _choice(data: Mapping[str, JSON]) -> Mapping[str, JSON]:
     choices = data.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
-        said = data.get("error") or data.get("message") or "no single choice"
-        raise _garbage(f"the answer holds no answer: {json.dumps(said)[:100]}")
+        said = data.get("error") or data.get("message") or data.get("detail")
+        number = f"{len(choices)} choices" if isinstance(choices, list) else "no choices"
+        why = f"one choice was asked for, and {number} came" if said is None else json.dumps(said)
+        raise _garbage(f"the reply holds no answer: {why[:100]}")
     return choices[0]
 
 
 def _message(choice: Mapping[str, JSON]) -> JSON:
-    """The text of a chat message; null stands for none, a refusal is what the model said."""
+    """The text of a chat message; a refusal is what the model said, null an empty text unless the
+    message calls a tool instead."""
     message = choice.get("message")
     if not isinstance(message, dict) or "content" not in message:
         return None
     if message["content"] is None:
         refusal = message.get("refusal")
-        return refusal if isinstance(refusal, str) else ""
+        called = message.get("tool_calls") or message.get("function_call")
+        return refusal if isinstance(refusal, str) else None if called else ""
     return message["content"]
 
 
@@ -180,7 +196,7 @@ def _token(text: JSON, logprob: JSON, listed: Any) -> Token:
 def _finite(value: JSON) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
-    return float(value)
+    return float(value) if value > STAND_IN else None
 
 
 def _count(value: JSON) -> int | None:

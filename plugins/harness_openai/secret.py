@@ -5,7 +5,10 @@ This module alone reads the environment, because a key must come from nowhere el
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
+from urllib.parse import quote
 
 from harness.errors import UsageError
 
@@ -36,12 +39,20 @@ class Secret:
         return self._value or "none"
 
     def is_in(self, text: str) -> bool:
-        """Whether ``text`` repeats the key."""
-        return len(self._value) >= LEAST and self._value in text
+        """Whether ``text`` repeats the key, as it is or as JSON, Python or a URL writes it."""
+        return any(form in text for form in self._forms())
 
     def scrub(self, text: str) -> str:
         """``text`` with asterisks in the key's place."""
-        return text.replace(self._value, "***") if self.is_in(text) else text
+        for form in self._forms():
+            text = text.replace(form, "***")
+        return text
+
+    def _forms(self) -> Iterator[str]:
+        value = self._value
+        if len(value) >= LEAST:
+            quoted = json.dumps(value)[1:-1]
+            yield from dict.fromkeys((value, quoted, repr(value)[1:-1], quote(value, safe="")))
 
 
 def read_secret(variable: str, *, required: bool) -> Secret:

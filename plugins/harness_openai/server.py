@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError, UsageError
-from harness_openai.faults import RetryableError, Setback, UnanswerableError
+from harness_openai.faults import ForbiddenError, RetryableError, Setback, UnanswerableError
 from harness_openai.replies import parse
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ CONNECT_SECONDS = 10.0
 RETRYABLE = frozenset({408, 409, 425, 429})
 PERMANENT = frozenset({501, 505})
 """Server errors that say that the server cannot do this at all."""
+UNSENT = frozenset({"ConnectError", "ConnectTimeout", "LocalProtocolError", "ProxyError"})
+"""What the SDK's client raises when a request never reached the server."""
 WORDS = 200
 
 
@@ -37,14 +40,26 @@ class Server:
         self._options = options
         self._secret = secret
         self._seconds = options.limits.timeout
-        self._client = sdk.AsyncOpenAI(
-            api_key=secret.reveal(),
-            base_url=options.address.base_url,
+        try:
+            self._client = self._connect()
+        except Exception as error:  # whatever a proxy or a certificate of the environment is not
+            raise self._fatal(
+                f"cannot be asked: {type(error).__name__}: {self._words(str(error))}.\n"
+                "Look at the variables of the environment that name a proxy or certificates "
+                "(HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE)"
+            ) from None
+
+    def _connect(self) -> openai.AsyncOpenAI:
+        sdk = self._sdk
+        client: openai.AsyncOpenAI = sdk.AsyncOpenAI(
+            api_key=self._secret.reveal(),
+            base_url=self._options.address.base_url,
             max_retries=0,  # retries are ours: they know the pace and the account
             # what another server says is no answer of the one that was named
             http_client=sdk.DefaultAsyncHttpxClient(follow_redirects=False),
             timeout=sdk.Timeout(self._seconds, connect=min(self._seconds, CONNECT_SECONDS)),
         )
+        return client
 
     async def __aenter__(self) -> Server:
         """The server itself."""
@@ -74,9 +89,18 @@ class Server:
             raise self._refusal(error) from None
         except self._sdk.OpenAIError as error:
             raise self._fatal(f"cannot be asked: {self._words(str(error))}") from None
-        if self._secret.is_in(content.decode("utf-8", errors="replace")):
+        except Exception as error:  # what a transport raises below the SDK's own errors
+            raise RetryableError(
+                Setback(reason=self._words(str(_innermost(error))), absent=True)
+            ) from None
+        self._keep_secret(content.decode("utf-8", errors="replace"))
+        data = parse(content)
+        self._keep_secret(json.dumps(data))  # escapes and encodings undone
+        return data
+
+    def _keep_secret(self, text: str) -> None:
+        if self._secret.is_in(text):
             raise UnanswerableError("the answer repeats the key, and is not kept for that reason")
-        return parse(content)
 
     async def _send(self, body: dict[str, JSON]) -> bytes:
         model = body.pop("model")
@@ -93,7 +117,7 @@ class Server:
     def _connection(self, error: openai.APIConnectionError) -> Setback:
         cause = error.__cause__
         said = self._words(str(cause or "")) or "the connection was lost"
-        absent = type(cause).__name__ in ("ConnectError", "ConnectTimeout")
+        absent = type(cause).__name__ in UNSENT
         return Setback(reason=said, crowded=True, billable=not absent, absent=absent)
 
     def _refusal(self, error: openai.APIStatusError) -> Exception:
@@ -111,12 +135,14 @@ class Server:
                 )
             )
         if status in (401, 402, 403):
-            known = f"the key in {self._secret.variable}" if self._secret else "a request without"
-            key = known if self._secret else f"{known} a key ({self._secret.variable} is not set)"
-            return self._fatal(
-                f"refuses {key} ({status}: {said}).\n"
+            variable = self._secret.variable
+            unset = f"a request without a key ({variable} is not set)"
+            fatal = self._fatal(
+                f"refuses {f'the key in {variable}' if self._secret else unset} "
+                f"({status}: {said}).\n"
                 "Set the variable to a valid key, or name another one with the option key=VARIABLE"
             )
+            return ForbiddenError(_refused(status, said), fatal) if status == 403 else fatal
         if status < 400:
             place = self._words(error.response.headers.get("Location", "an unnamed place"))
             return self._fatal(
@@ -129,7 +155,8 @@ class Server:
                 f"{self._options.endpoint} there ({status}: {said}).\n"
                 "Check the model's name and the address, which usually ends in /v1"
             )
-        return UnanswerableError(f"the server refuses the request ({status}: {said})")
+        hint = "; temperature=none sends none" if "temperature" in said.lower() else ""
+        return UnanswerableError(_refused(status, said) + hint)
 
     def _fatal(self, what: str) -> ModelError:
         return ModelError(f"openai: {self._options.address.base_url} {what}.")
@@ -146,6 +173,15 @@ class Server:
         """One line without the key, of a bearable length."""
         line = " ".join(self._secret.scrub(text).split()).rstrip(".")
         return line if len(line) <= WORDS else line[: WORDS - 3] + "..."
+
+
+def _refused(status: int, said: str) -> str:
+    return f"the server refuses the request ({status}: {said})"
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What a group of errors is about."""
+    return _innermost(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

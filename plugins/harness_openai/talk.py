@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from harness.errors import HarnessError, ModelError
-from harness_openai.faults import RetryableError, Setback, TooDearError, UnanswerableError
+from harness_openai.faults import (
+    ForbiddenError,
+    RetryableError,
+    Setback,
+    TooDearError,
+    UnanswerableError,
+)
 from harness_openai.replies import Spent
 
 if TYPE_CHECKING:
@@ -29,11 +35,14 @@ logger = logging.getLogger("harness_openai")
 
 MOST_BACKOFF = 60.0
 FIRST_RETRIES = 2
-"""Retries where nothing listens and nothing was answered yet: the address is probably wrong."""
+"""Retries where nothing listens and nothing was answered yet, since the address is probably wrong,
+and for those that follow a request that was given up."""
+MOST_GIVEN_UP = 3
+"""Requests given up in a row, after which it is the server rather than they."""
 HOPELESS = 8
-"""Requests without an answer, and none with one, after which no more are asked."""
+"""Requests that the server refused, and none answered, after which no more are asked."""
 WORTH_SAYING = 10.0
-"""Seconds of waiting that the user is told of."""
+"""Seconds of waiting that the user is told of, and between two times that he is."""
 
 
 class AbandonedError(Exception):
@@ -66,8 +75,9 @@ class Talk:
         self._account = account
         self._random = random.Random()
         self._answered_at: float | None = None
-        self._hopeless = 0
+        self._hopeless = self._given_up = self._forbidden = 0
         self._last = ""
+        self._said_at = float("-inf")
         self._end: Exception | None = None
 
     async def all(
@@ -129,6 +139,11 @@ class Talk:
             return await self._persist(call)
         except TooDearError:
             raise
+        except ForbiddenError as error:
+            self._forbidden += 1
+            if self._answered_at is None or self._forbidden >= HOPELESS:
+                raise error.everyone from None
+            raise
         except UnanswerableError as error:
             self._hopeless += 1
             self._last = str(error)
@@ -165,7 +180,7 @@ class Talk:
                 except RetryableError as error:
                     cost = call.bound if error.setback.billable else 0.0
                     if error.setback.crowded:
-                        self._pace.congested(sent_at)
+                        self._pace.congested(sent_at, refused=error.setback.refused)
                     raise
                 except (UnanswerableError, HarnessError):
                     cost = 0.0
@@ -175,6 +190,7 @@ class Talk:
             spent = call.spent(found)
             cost = self._account.cost(spent, call.bound)
             self._answered_at = time.monotonic()
+            self._given_up = self._forbidden = 0
             self._pace.succeeded(taken, spent.generated or 0)
             return found
         finally:
@@ -184,29 +200,40 @@ class Talk:
         """Raise when another attempt would be one too many."""
         most_wait = self._limits.max_wait
         if (setback.wait or 0.0) > most_wait:
-            raise self._silent(f"asks to wait {setback.wait:.0f} s", setback)
+            raise self._silent(f"asks to wait {setback.wait:.6g} s", setback)
         if setback.refused:
             quiet_since = max(started, self._answered_at or started)
             waited = time.monotonic() - quiet_since
             if waited + (setback.wait or 0.0) > most_wait:
                 raise self._silent(f"only refuses, for {waited:.0f} s now", setback)
+            if waited >= WORTH_SAYING:
+                self._say(
+                    f"only refuses, for {waited:.0f} of at most {most_wait:g} s: {setback.reason}"
+                )
             return
+        nobody = setback.absent and self._answered_at is None
         most = self._limits.retries
-        if setback.absent and self._answered_at is None:
+        if nobody or self._given_up:
             most = min(most, FIRST_RETRIES)
         if failures <= most:
             if self._answered_at is None and failures > FIRST_RETRIES:
-                logger.warning(
-                    "%s gave no answer yet, attempt %d of %d follows: %s",
-                    self._options.address.base_url,
-                    failures + 1,
-                    most + 1,
-                    setback.reason,
+                self._say(
+                    f"gave no answer yet, attempt {failures + 1} of {most + 1} follows: "
+                    f"{setback.reason}"
                 )
             return
-        if self._answered_at is None or self._answered_at < started:
+        self._given_up += 1
+        if nobody:
             raise self._silent(f"gave no answer to {failures} attempts", setback)
+        if self._given_up >= MOST_GIVEN_UP:
+            raise self._silent(f"gave no answer to {self._given_up} requests in a row", setback)
         raise UnanswerableError(f"no answer in {failures} attempts; the last: {setback.reason}")
+
+    def _say(self, what: str) -> None:
+        """Tell the user, but not for each of many requests that meet the same."""
+        if time.monotonic() - self._said_at >= WORTH_SAYING:
+            self._said_at = time.monotonic()
+            logger.warning("%s %s", self._options.address.base_url, what)
 
     def _silent(self, what: str, setback: Setback) -> ModelError:
         return ModelError(
@@ -224,9 +251,7 @@ class Talk:
         jitter = self._random.uniform(0.0, most)
         if setback.wait:
             if setback.wait >= WORTH_SAYING:
-                logger.warning(
-                    "%s asks to wait %.0f s", self._options.address.base_url, setback.wait
-                )
+                self._say(f"asks to wait {setback.wait:.0f} s")
             self._pace.pause(setback.wait)
         await asyncio.sleep((setback.wait or 0.0) + jitter)
 
