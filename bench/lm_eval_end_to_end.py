@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import tabulate
-from works import WORKS, sentence, write_checkpoint
+from shapes import write_checkpoint
+from works import WORKS, sentence
 
 from harness.types import Generate, Loglikelihood
 
@@ -226,7 +227,7 @@ def main() -> None:
         write_data(folder, arguments.items)
         for size in sizes:
             with contextlib.redirect_stderr(io.StringIO()):
-                write_checkpoint(folder / size, size, 512)
+                write_checkpoint(folder / size, size)
         ours = run_ours(folder, sizes)
         theirs = run_lm_eval(arguments.lm_eval, folder, sizes, arguments.batch)
         scores, others = our_scores(folder, sizes), lm_eval_scores(folder, sizes)

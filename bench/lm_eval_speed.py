@@ -1,15 +1,18 @@
-"""Time in the model against lm-evaluation-harness, on one thread and the same requests.
+"""Time in the model against lm-evaluation-harness, on the same requests, device and dtype.
 
-    python bench/lm_eval_speed.py PYTHON [--sizes 1M,10M] [--work translation,choices] [--items 32]
+    python bench/lm_eval_speed.py PYTHON [--device cpu|cuda|cuda:N|mps] [--dtype float32]
+                                  [--sizes 1M,10M] [--work translation,choices] [--items 32]
                                   [--vocabulary 512] [--batches 1,8,32] [--rounds 2]
 
 PYTHON is the interpreter of an environment that holds lm_eval (``pip install lm_eval[hf]``) and the
-same torch and transformers. Both sides get Llama models with random weights and requests of fixed
-lengths; weights are loaded and warm. A round asks ours once and lm-eval at every batch size, in
-turn; the least of the rounds counts for either, and lm-eval's best batch size. Prints items per CPU
-second of both, their ratio, the memory that each took above the loaded model, the share of the
-arithmetic floor that ours reaches (2 x parameters x tokens over the rate measured for one large
-matrix product), and how far apart the answers are.
+same torch and transformers. Both sides get Llama models with random weights (``shapes.py``) and
+requests of fixed lengths. Before anything counts, weights are loaded and both have answered four
+requests of each work, on a GPU all of them once more. A round asks ours once and lm-eval at every
+batch size, in turn; the least of the rounds counts for either, and lm-eval's best batch size.
+Prints items per second of both, their ratio, the memory that each took above the loaded model, the
+share of the floor that ours reaches and which bound that is (``floors.py``), and how far apart the
+answers are. On the CPU the seconds are CPU seconds of one thread, elsewhere of the wall clock with
+the device idle at both ends.
 """
 
 from __future__ import annotations
@@ -17,23 +20,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import tabulate
 import torch
-from works import SIZES, WORKS, Work, write_checkpoint
+from floors import Floor, floor, measured_rates
+from meter import free_cache
+from shapes import SIZES, write_checkpoint
+from sides import Job, Side, as_json
+from works import WORKS, Work
 
-from harness.types import Generate
-
+DTYPES = ("float32", "bfloat16", "float16")
 HEADERS = (
     "model",
     "work",
@@ -44,78 +46,9 @@ HEADERS = (
     "lm-eval MB",
     "ours MB",
     "of floor",
+    "bound by",
     "difference",
 )
-
-
-def matrix_rate() -> float:
-    """Floating-point operations per second of a large float32 product, on one thread."""
-    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    a @ b
-    began, rounds = time.process_time(), 8
-    for _ in range(rounds):
-        a @ b
-    return rounds * 2 * 1024**3 / (time.process_time() - began)
-
-
-def as_json(work: Work) -> list[dict[str, Any]]:
-    return [
-        {"prompt": r.prompt, "max_tokens": r.max_tokens}
-        if isinstance(r, Generate)
-        else {"context": r.context, "continuation": r.continuation}
-        for r in work.requests
-    ]
-
-
-def distinct_tokens(work: Work) -> int:
-    """Words that a perfect evaluation must read or write once: prefixes of the prompts' tree."""
-    nodes: set[tuple[str, ...]] = set()
-    written = 0
-    for request in work.requests:
-        if isinstance(request, Generate):
-            text, written = request.prompt, written + request.max_tokens
-        else:
-            text = request.context + request.continuation
-        words = text.replace("\n", " \n ").split(" ")
-        nodes.update(tuple(words[:end]) for end in range(1, len(words) + 1))
-    return len(nodes) + written
-
-
-class Side:
-    """A child that answers in its own environment."""
-
-    def __init__(self, python: str, side: str, job: Path) -> None:
-        """Start it; its model is loaded and warm when this returns."""
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        self.log = job.with_name(f"{side}.log")
-        self.process = subprocess.Popen(
-            [python, str(Path(__file__).with_name("speed_side.py")), side, str(job)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log.open("w", encoding="utf-8"),
-            text=True,
-            env=environment,
-        )
-        self._reply()
-
-    def ask(self, work: str, batch: int | None) -> Any:
-        """Time one work."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"work": work, "batch": batch}) + "\n")
-        self.process.stdin.flush()
-        return self._reply()
-
-    def close(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.wait()
-
-    def _reply(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"A side ended:\n{self.log.read_text(encoding='utf-8')[-2000:]}")
-        return json.loads(line)
 
 
 def difference(ours: list[Any], theirs: list[Any]) -> str:
@@ -130,77 +63,102 @@ def compared(
     arguments: argparse.Namespace, size: str, works: Sequence[Work]
 ) -> Iterator[tuple[Any, ...]]:
     """One row of the table for every work; the sides are asked in turn."""
-    batches = [int(batch) for batch in arguments.batches.split(",")]
-    with tempfile.TemporaryDirectory() as folder:
+    device, dtype = arguments.device, arguments.dtype
+    itemsize = getattr(torch, dtype).itemsize
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         with contextlib.redirect_stderr(io.StringIO()):
-            write_checkpoint(Path(folder), size, arguments.vocabulary)
-        job = Path(folder) / "job.json"
-        content = {"folder": folder, "works": {w.name: as_json(w) for w in works}}
-        job.write_text(json.dumps(content | {"warm": None}), encoding="utf-8")
+            shape = write_checkpoint(Path(folder), size, arguments.vocabulary, dtype)
+        job = Job(
+            folder=folder,
+            works={w.name: as_json(w) for w in works},
+            device=device,
+            dtype=dtype,
+            weights=shape.total * itemsize,
+        )
         ours = Side(sys.executable, "harness", job)
-        job.write_text(json.dumps(content | {"warm": 1}), encoding="utf-8")
+        stack.callback(ours.close)
         theirs = Side(arguments.python, "lm_eval", job)
-        rate = matrix_rate()
-        try:
-            for work in works:
-                asked: list[tuple[Side, int | None]] = [(ours, None)]
-                asked += [(theirs, batch) for batch in batches]
-                found = [
-                    (side is ours, side.ask(work.name, batch))
-                    for _ in range(arguments.rounds)
-                    for side, batch in asked
-                ]
-                yield _row(size, work, found, rate / _parameters(size))
-        finally:
-            ours.close()
-            theirs.close()
+        stack.callback(theirs.close)
+        rates = measured_rates(device, dtype)
+        free_cache(device)
+        print(f"{size}, {shape.total:,} parameters; {device}, {dtype}: {rates}", file=sys.stderr)
+        for work in works:
+            found = _asked(arguments, ours, theirs, work.name)
+            yield _row(size, work, found, floor(work, shape, itemsize, rates))
 
 
-def _row(
-    size: str, work: Work, found: Sequence[tuple[bool, Any]], tokens_per_second: float
-) -> tuple[Any, ...]:
+def _asked(
+    arguments: argparse.Namespace, ours: Side, theirs: Side, work: str
+) -> list[tuple[bool, Any]]:
+    """The replies of all rounds that count, and whether they are ours."""
+    asked: list[tuple[Side, int | None]] = [(ours, None)]
+    asked += [(theirs, int(batch)) for batch in arguments.batches.split(",")]
+    found: list[tuple[bool, Any]] = []
+    for number in range(arguments.rounds + (arguments.device != "cpu")):
+        replies = [(side is ours, side.ask(work, batch)) for side, batch in asked]
+        if number or arguments.device == "cpu":  # a GPU's kernels are loaded and chosen by then
+            found += replies
+    return [(mine, reply) for mine, reply in found if reply["seconds"] is not None]
+
+
+def _row(size: str, work: Work, found: Sequence[tuple[bool, Any]], least: Floor) -> tuple[Any, ...]:
     items = len(work.requests) / work.per_item
-    mine = min((r for ours, r in found if ours), key=lambda r: float(r["cpu"]))
-    best = min((r for ours, r in found if not ours), key=lambda r: float(r["cpu"]))
-    floor = 2 * distinct_tokens(work) / tokens_per_second
+    mine = min((r for ours, r in found if ours), key=lambda r: float(r["seconds"]), default=None)
+    best = min(
+        (r for ours, r in found if not ours), key=lambda r: float(r["seconds"]), default=None
+    )
+    if mine is None or best is None:
+        side = "ours" if mine is None else "lm-eval, at every batch size"
+        return (size, work.name, *[""] * 8, f"out of memory: {side}")
     return (
         size,
         work.name,
-        items / best["cpu"],
+        items / best["seconds"],
         best["batch"],
-        items / mine["cpu"],
-        best["cpu"] / mine["cpu"],
+        items / mine["seconds"],
+        best["seconds"] / mine["seconds"],
         _megabytes(best["memory"]),
         _megabytes(max((r["memory"] for ours, r in found if ours), key=lambda m: m or 0)),
-        f"{100 * floor / mine['cpu']:.0f} %",
+        f"{100 * least.seconds / mine['seconds']:.0f} %",
+        least.bound,
         difference(mine["answers"], best["answers"]),
     )
-
-
-def _parameters(size: str) -> int:
-    """Parameters of the layers' matrices, which every token passes; the head is left out."""
-    shape = SIZES[size]
-    width, hidden = shape["hidden_size"], shape["intermediate_size"]
-    attention = (3 if size == "1M" else 4) * width**2
-    return shape["num_hidden_layers"] * (attention + 3 * width * hidden)
 
 
 def _megabytes(memory: int | None) -> str:
     return "" if memory is None else f"{memory / 1e6:.0f}"
 
 
-def main() -> None:
-    """Measure and print."""
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("python", help="interpreter of the environment with lm_eval")
-    parser.add_argument("--sizes", default="1M,10M")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps")
+    parser.add_argument("--dtype", default="float32", choices=DTYPES)
+    parser.add_argument("--sizes", default="1M,10M", help=f"of {', '.join(SIZES)}")
     parser.add_argument("--work", default=",".join(WORKS))
-    parser.add_argument("--vocabulary", type=int, default=512)
+    parser.add_argument("--vocabulary", type=int, help="default: the size's own")
     parser.add_argument("--items", type=int, default=32)
-    parser.add_argument("--batches", default="1,8,32", help="of lm-eval")
+    parser.add_argument("--batches", help="of lm-eval; default 1,8,32, on a GPU 8,32,128")
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    try:
+        torch.empty(1, device=arguments.device)
+    except (RuntimeError, AssertionError) as error:  # what torch raises of a device it lacks
+        parser.error(f"no device {arguments.device}: {str(error).splitlines()[0]}")
+    if arguments.batches is None:
+        arguments.batches = "1,8,32" if arguments.device == "cpu" else "8,32,128"
+    for name, known in (("sizes", SIZES), ("work", WORKS)):
+        for one in getattr(arguments, name).split(","):
+            if one not in known:
+                parser.error(f"--{name}: no {one!r}; there are: {', '.join(known)}")
+    return arguments
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = parsed()
+    if arguments.device == "cpu":
+        torch.set_num_threads(1)
     works = [WORKS[w](random.Random(0), arguments.items) for w in arguments.work.split(",")]
     rows: list[tuple[Any, ...]] = []
     for size in arguments.sizes.split(","):

@@ -2,9 +2,9 @@
 
     python bench/speed_side.py harness|lm_eval JOB.json
 
-Every line of stdin names a work and a batch size; the reply is a line of JSON with CPU and wall
-seconds in the model, the peak of the resident memory above what it was before (Linux; else null),
-and the answers. So both sides can be asked in turn, on a machine whose speed drifts.
+Every line of stdin names a work and a batch size; the reply is a line of JSON with the seconds in
+the model, the peak of the memory above it (see ``meter.py``) and the answers, or null for all of
+them where the memory ran out. So both sides can be asked in turn, on a machine whose speed drifts.
 """
 
 from __future__ import annotations
@@ -13,22 +13,25 @@ import contextlib
 import json
 import logging
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from meter import Meter, free_cache
+
+WARM = 4
+"""Requests of each work that either side answers before anything is timed, all in one batch."""
 
 Answer = Callable[[list[dict[str, Any]], int | None], list[Any]]
 
 
-def harness_side(folder: str) -> Answer:
+def harness_side(folder: str, device: str, dtype: str) -> Answer:
     """The adapter of this project, on plain requests."""
     import harness_hf
     from harness.types import Generate, Loglikelihood, ModelSettings
 
-    model = harness_hf.build(ModelSettings(argument=folder, device="cpu"))
+    model = harness_hf.build(ModelSettings(argument=folder, device=device, dtype=dtype))
 
     def answer(requests: list[dict[str, Any]], batch: int | None) -> list[Any]:
         asked = [
@@ -44,13 +47,15 @@ def harness_side(folder: str) -> Answer:
     return answer
 
 
-def lm_eval_side(folder: str) -> Answer:
+def lm_eval_side(folder: str, device: str, dtype: str) -> Answer:
     """lm-evaluation-harness's own adapter, called as its evaluator calls it."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
     logging.disable(logging.WARNING)
-    model = HFLM(pretrained=folder, device="cpu", dtype="float32", batch_size=1)
+    model = HFLM(pretrained=folder, device=device, dtype=dtype, batch_size=1)
+    if model.device.type != torch.device(device).type:
+        sys.exit(f"lm-eval took {model.device} where {device} was asked")
 
     def instances(kind: str, arguments: list[tuple[Any, ...]]) -> list[Any]:
         return [
@@ -77,56 +82,39 @@ def lm_eval_side(folder: str) -> Answer:
     return answer
 
 
-def _status(field: str) -> int | None:
-    """A figure of /proc/self/status in bytes; None where there is no such file."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((int(s.split()[1]) * 1024 for s in lines if s.startswith(field + ":")), None)
-
-
-def _forget_peak() -> None:
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-
-
 def measured(
-    answer: Answer, name: str, requests: list[dict[str, Any]], batch: int | None
+    answer: Answer, meter: Meter, requests: list[dict[str, Any]], batch: int | None
 ) -> dict[str, Any]:
     """Time one work at one batch size."""
-    _forget_peak()
-    before = _status("VmRSS")
-    cpu, wall = time.process_time(), time.perf_counter()
-    answers = answer(requests, batch)
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    peak = _status("VmHWM")
-    memory = None if before is None or peak is None else max(0, peak - before)
-    return {
-        "work": name,
-        "batch": batch,
-        "cpu": cpu,
-        "wall": wall,
-        "memory": memory,
-        "answers": answers,
-    }
+    meter.start()
+    try:
+        answers = answer(requests, batch)
+    except RuntimeError as error:
+        if "out of memory" not in str(error):
+            raise
+        free_cache(meter.device)
+        return {"batch": batch, "seconds": None, "memory": None, "answers": None}
+    seconds, memory = meter.stop()
+    return {"batch": batch, "seconds": seconds, "memory": memory, "answers": answers}
 
 
 def main() -> None:
     """Answer what stdin asks for, a line at a time."""
     side, path = sys.argv[1:]
     job = json.loads(Path(path).read_text(encoding="utf-8"))
-    torch.set_num_threads(1)
+    if job["device"] == "cpu":
+        torch.set_num_threads(1)
     make = {"harness": harness_side, "lm_eval": lm_eval_side}[side]
     with contextlib.redirect_stdout(sys.stderr):
-        answer = make(job["folder"])
+        answer = make(job["folder"], job["device"], job["dtype"])
         for requests in job["works"].values():  # weights are loaded and every path is warm
-            answer(requests[:4], job["warm"])
+            answer(requests[:WARM], WARM)
+    meter = Meter(job["device"], job["weights"])
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         with contextlib.redirect_stdout(sys.stderr):
-            found = measured(answer, asked["work"], job["works"][asked["work"]], asked["batch"])
+            found = measured(answer, meter, job["works"][asked["work"]], asked["batch"])
         print(json.dumps(found), flush=True)
 
 

@@ -1,22 +1,13 @@
-"""The requests and checkpoints that the speed benches share: fixed lengths, random weights."""
+"""The requests that the speed benches share, of fixed lengths."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-
-import torch
 
 from harness.types import Generate, Loglikelihood, Request
 
-SIZES = {
-    "1M": {"hidden_size": 128, "num_hidden_layers": 5, "intermediate_size": 352},
-    "10M": {"hidden_size": 320, "num_hidden_layers": 8, "intermediate_size": 864},
-    "60M": {"hidden_size": 640, "num_hidden_layers": 12, "intermediate_size": 1728},
-    "125M": {"hidden_size": 768, "num_hidden_layers": 18, "intermediate_size": 2048},
-}
 WORDS = [f"{a}{b}" for a in "bcdfgklmnprst" for b in ("a", "e", "i", "o", "u", "an", "el")]
 
 
@@ -92,31 +83,3 @@ WORKS: dict[str, Callable[[random.Random, int], Work]] = {
     "choices+header": choices_header,
     "perplexity": perplexity,
 }
-
-
-def write_checkpoint(folder: Path, size: str, vocabulary: int) -> None:
-    """A random Llama with a tokenizer of whole words, so that lengths are those of the texts."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    pieces = ["<s>", "</s>", "<unk>", "=", "?", "\n", *WORDS, *(" " + w for w in WORDS), " ="]
-    pieces += [f"<{n}>" for n in range(vocabulary - len(pieces))]
-    raw = Tokenizer(models.WordLevel({p: i for i, p in enumerate(pieces)}, unk_token="<unk>"))
-    from tokenizers import Regex
-
-    raw.pre_tokenizer = pre_tokenizers.Split(Regex(r" ?[a-z=]+|\n|\?"), "isolated")
-    PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    ).save_pretrained(folder)
-    config = LlamaConfig(
-        **SIZES[size],
-        vocab_size=vocabulary,
-        num_attention_heads=8,
-        num_key_value_heads=4 if size == "1M" else 8,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        bos_token_id=0,
-        eos_token_id=None,
-    )
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(folder)
