@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from harness_hf.checkpoint import Tensor  # noqa: E402
 from harness_hf.described import Described  # noqa: E402
 from harness_hf.memory import check_memory, free_bytes, whole_bytes  # noqa: E402
 from harness_hf.options import read_options  # noqa: E402
+from harness_hf.spending import Spending  # noqa: E402
 
 TEXT = "The keeper of the lighthouse wrote: 'No ship today, only fog.'"
 
@@ -636,6 +639,31 @@ def test_loading_is_timed_and_a_closed_model_answers_again(made: Path) -> None:
     model.close()
     model.close()
     assert ask(model, [Generate(prompt="a", max_tokens=3)]) == before
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_no_garbage_is_looked_for_while_a_model_loads(
+    made: Path, monkeypatch: pytest.MonkeyPatch, enabled: bool
+) -> None:
+    seen: list[bool] = []
+    loading = Spending.loading
+
+    @contextmanager
+    def watched(self: Spending) -> Iterator[None]:
+        with loading(self):
+            yield
+            seen.append(gc.isenabled())
+
+    monkeypatch.setattr(Spending, "loading", watched)
+    model = model_at(made)
+    if not enabled:
+        gc.disable()
+    try:
+        ask(model, [Generate(prompt="a", max_tokens=1)])
+        assert seen == [False]
+        assert gc.isenabled() is enabled  # as the caller had it
+    finally:
+        gc.enable()
 
 
 def test_a_small_model_takes_one_thread_and_gives_the_others_back(made: Path) -> None:
