@@ -140,6 +140,20 @@ def test_lean_passes_are_used_where_they_are_known(tmp_path: Path) -> None:
         assert type(engine.network).__name__ == name
 
 
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_an_attention_that_is_asked_for_computes(tmp_path: Path, attention: str) -> None:
+    write_checkpoint(tmp_path, "llama")
+    requests = [Loglikelihood(context="Once upon a", continuation=" time"), Generate(prompt="a")]
+    model: Any = model_at(tmp_path, attn=attention)
+    answers = ask(model, requests)
+    network = model._engine.network
+    assert type(network).__name__ == "ModuleNetwork"
+    assert network.model.config._attn_implementation == attention
+    lean = ask(model_at(tmp_path), requests)
+    assert answers[0].logprob == pytest.approx(lean[0].logprob, abs=1e-4)
+    assert answers[1].text == lean[1].text
+
+
 @pytest.mark.parametrize("extra", [{"attention_bias": True}, {"mlp_bias": True}, {"head_dim": 12}])
 def test_variants_of_llama(tmp_path: Path, extra: dict[str, Any]) -> None:
     plain = write_checkpoint(tmp_path, "llama", max_position_embeddings=128, **extra)

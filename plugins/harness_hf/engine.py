@@ -28,7 +28,7 @@ class DecoderEngine:
     def __init__(self, loaded: Loaded, prompts: CausalPrompts, *, rows: int | None) -> None:
         """Wrap the weights and try them on a few tokens; ``rows`` fixes the batch size."""
         self.network = loaded.network or choose_network(
-            loaded.model, loaded.device, most=prompts.context
+            loaded.model, loaded.device, most=prompts.context, lean=loaded.attention is None
         )
         self.prompts = prompts
         self.codec = prompts.codec

@@ -37,7 +37,8 @@ class Loaded:
 
     The weights are in transformers' ``model``, or in ``network`` where they were read without it.
     ``config`` has the settings of the model's text part as attributes; ``ends`` is what the
-    settings of generation call the end of a text: an id, several or ``None``.
+    settings of generation call the end of a text: an id, several or ``None``. ``attention`` is the
+    implementation that was asked for, which only transformers' modules have.
     """
 
     tokenizer: Any
@@ -46,6 +47,7 @@ class Loaded:
     ends: Any
     model: Any = None
     network: LeanNetwork | None = None
+    attention: str | None = None
 
     @property
     def embedded(self) -> int:
@@ -156,6 +158,7 @@ def load(described: Described) -> Loaded:
             config=model.config.get_text_config(),
             ends=getattr(getattr(model, "generation_config", None), "eos_token_id", None),
             model=model,
+            attention=options.attention,
         )
     _check_vocabulary(loaded, options.source)
     _warn_of_other_marks(_marks(described.checkpoint.config), tokenizer, options.source)

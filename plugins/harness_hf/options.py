@@ -24,7 +24,10 @@ COMMON = (
     Option(name="family", help="the family that the model belongs to in tables and fits"),
     Option(name="name", help="what the model is called in results"),
     Option(name="max_length", help="context length in tokens, if not the checkpoint's own"),
-    Option(name="attn", help="attention implementation: " + ", ".join(ATTENTION)),
+    Option(
+        name="attn",
+        help="compute by transformers' modules, with this attention: " + ", ".join(ATTENTION),
+    ),
     Option(name="trust_remote_code", help="run Python code from the checkpoint: true or false"),
 )
 CHAT = (

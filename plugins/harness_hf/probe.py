@@ -35,10 +35,13 @@ HALF_TOLERANCE = 0.15
 WINDOWED = {"sliding_attention", "chunked_attention"}
 
 
-def choose_network(model: Any, device: torch.device, *, most: int | None) -> Network:
+def choose_network(
+    model: Any, device: torch.device, *, most: int | None, lean: bool = True
+) -> Network:
     """Return the fastest network that agrees with plain passes of ``model``.
 
-    ``most`` is how many positions will be used. Raises :class:`harness.errors.DataError` for a
+    ``most`` is how many positions will be used; without ``lean`` its own modules compute, by the
+    attention that they were loaded with. Raises :class:`harness.errors.DataError` for a
     model whose word about a token depends on those that follow.
     """
     plain = ModuleNetwork(model, device, most=most)
@@ -46,7 +49,7 @@ def choose_network(model: Any, device: torch.device, *, most: int | None) -> Net
         rows = _random_rows(plain.embedded, device)
         expected = torch.cat([_plain(plain, row) for row in rows])
         _require_causal(plain, rows[0])
-        decoder = None if has_prefix(model) else take_apart(model, most=most)
+        decoder = take_apart(model, most=most) if lean and not has_prefix(model) else None
         if decoder is not None:
             fast = _agreeing(decoder, device, rows, expected)
             if fast is not None:
