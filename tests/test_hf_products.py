@@ -18,6 +18,7 @@ from test_hf_models import ask, generated, logprob, model_at, tokenizer_at  # no
 from harness.types import Generate, Loglikelihood  # noqa: E402
 from harness_hf import products  # noqa: E402
 from harness_hf.attention import BLOCK, causal_strip, in_blocks, plain  # noqa: E402
+from harness_hf.logits import pick_from_parts, pick_targets  # noqa: E402
 from harness_hf.network import read_header  # noqa: E402
 
 HEADER = CORPUS[0] + "\n"
@@ -163,3 +164,30 @@ def test_few_kernels_are_kept_unless_the_user_says_otherwise() -> None:
             [sys.executable, "-c", code], env=plain | given, capture_output=True, text=True
         )
         assert done.stdout.split() == wanted.split()
+
+
+@pytest.mark.parametrize("width", [1, 7, 64, 300, 1000])
+@pytest.mark.parametrize("shift", [False, True])
+def test_a_vocabulary_in_parts_scores_as_one_table(width: int, shift: bool) -> None:
+    draw = torch.Generator().manual_seed(width)
+    x, weight = torch.randn(9, 16, generator=draw), torch.randn(300, 16, generator=draw) * 4
+    bias = torch.randn(300, generator=draw) if shift else None
+    head = products.Linear(weight=weight, bias=bias)
+    table = head(x)
+    targets = torch.tensor([0, 299, 6, 7, *table[4:].argmax(dim=1).tolist()])
+    expected = pick_targets(table, targets)
+    found = pick_from_parts(head.in_blocks(x, width), targets)
+    assert torch.allclose(found.logprobs, expected.logprobs, rtol=0, atol=2e-5)
+    assert found.greedy.tolist() == expected.greedy.tolist()
+    assert found.greedy[4:].all()
+
+
+def test_a_part_without_numbers_is_no_answer() -> None:
+    table = torch.zeros(2, 6)
+    table[0, 4] = torch.nan
+    found = pick_from_parts(
+        iter((table[:, :3].clone(), table[:, 3:].clone())), torch.tensor([1, 5])
+    )
+    assert found.logprobs[0].isnan()
+    assert not found.logprobs[1].isnan()
+    assert found.greedy.tolist() == [False, True]

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from harness_hf.products import Linear
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 LOGIT_BYTES = 32 << 20
+CACHED_BYTES = 2 << 20
+LEAST_WIDTH = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +52,15 @@ class Logits:
     def score(self, places: torch.Tensor, targets: torch.Tensor) -> Scored:
         """Score ``targets`` [m] at the chosen positions number ``places`` [m].
 
-        In chunks, so that a large vocabulary never makes a table of all positions.
+        In chunks, so that a large vocabulary never makes a table of all positions; on a CPU of the
+        vocabulary, so that what was just computed is still in its caches.
         """
         if self.head is None:
             return pick_targets(self.rows.index_select(0, places).float(), targets)
+        if isinstance(self.head, Linear) and self.rows.device.type == "cpu":
+            width = max(LEAST_WIDTH, CACHED_BYTES // (4 * max(1, len(targets))))
+            blocks = self.head.in_blocks(self.rows.index_select(0, places), width)
+            return pick_from_parts((block.float() for block in blocks), targets)
         step = max(1, LOGIT_BYTES // (4 * self.vocabulary))
         parts = [
             pick_targets(
@@ -73,3 +82,23 @@ def pick_targets(logits: torch.Tensor, targets: torch.Tensor) -> Scored:
         logprobs=chosen - torch.logsumexp(logits, dim=1),
         greedy=chosen >= logits.amax(dim=1),
     )
+
+
+def pick_from_parts(parts: Iterable[torch.Tensor], targets: torch.Tensor) -> Scored:
+    """The same from ``parts`` [n, some of the vocabulary], which are overwritten.
+
+    The sum of exponentials is kept relative to the largest logit so far (Milakov and Gimelshein
+    2018, arXiv:1805.02867).
+    """
+    at = 0
+    chosen = top = torch.full(targets.shape, -torch.inf)
+    total = torch.zeros(targets.shape)
+    for logits in parts:
+        width = logits.shape[1]
+        place = targets - at
+        own = logits.gather(1, place.clamp(0, width - 1)[:, None]).squeeze(1)
+        chosen = torch.where((place >= 0) & (place < width), own, chosen)
+        best = torch.maximum(top, logits.amax(dim=1))
+        total = total * (top - best).exp() + logits.sub_(best[:, None]).exp_().sum(dim=1)
+        top, at = best, at + width
+    return Scored(logprobs=chosen - (top + total.log()), greedy=chosen >= top)

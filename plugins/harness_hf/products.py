@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 LARGE = 1 << 18
 """Numbers of a matrix from which it is laid out anew, and the old layout given up."""
@@ -77,6 +77,13 @@ class Linear:
             return self
         packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), None)
         return replace(self, weight=None, packed=packed)
+
+    def in_blocks(self, x: torch.Tensor, width: int) -> Iterator[torch.Tensor]:
+        """Apply to the last dimension, for ``width`` of the outputs at a time."""
+        assert self.weight is not None
+        for at in range(0, len(self.weight), width):
+            bias = None if self.bias is None else self.bias[at : at + width]
+            yield functional.linear(x, self.weight[at : at + width], bias)
 
     def halves(self) -> tuple[Linear, Linear]:
         """The upper and the lower half of what :func:`join` or the like put together, as views."""
