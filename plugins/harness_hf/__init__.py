@@ -37,6 +37,7 @@ The modules, in the order in which they build on each other:
 ``heads``       forward passes of such heads
 ``tagger``      a tag for each word
 ``classifier``  how probable each label of a text is
+``unheeded``    settings of generation that answers do without
 ``threads``     how many threads a model is worth; when Python looks for garbage
 ``model``       the adapter that puts them behind :class:`harness.types.Model`
 

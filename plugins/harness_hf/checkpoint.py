@@ -45,6 +45,7 @@ VOCABULARIES = (
     "sentencepiece.bpe.model",
     "tekken.json",
 )
+GENERATION = "generation_config.json"
 SHARD_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SINGLE_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
@@ -131,7 +132,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def generation_settings(checkpoint: Checkpoint) -> Mapping[str, Any]:
     """Settings of generation: those of their own file, else of the configuration."""
-    path = checkpoint.folder / "generation_config.json"
+    path = checkpoint.folder / GENERATION
     return {**checkpoint.config, **(read_json(path) if path.is_file() else {})}
 
 
@@ -247,7 +248,7 @@ def digest(checkpoint: Checkpoint) -> str:
     These are the configuration, the tokenizer, the weights and a prefix, in the order of their
     names.
     """
-    names = {"config.json", "generation_config.json", *TOKENIZER_FILES}
+    names = {"config.json", GENERATION, *TOKENIZER_FILES}
     files = [checkpoint.folder / name for name in names]
     whole = hashlib.sha256()
     there = [p for p in files if p.is_file()] + list(checkpoint.weights)

@@ -6,13 +6,14 @@ import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from harness.types import Usage
-from harness_hf.batching import free_memory
+from harness.types import Generate, Usage
+from harness_hf.batching import LOG, free_memory
 from harness_hf.described import Described
 from harness_hf.loading import load, load_tokenizer
 from harness_hf.prompts import CausalPrompts, SourcePrompts, language_prompts, sent
 from harness_hf.spending import Spending
 from harness_hf.threads import threads_for, uncollected
+from harness_hf.unheeded import unheeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ class HFModel:
     def __init__(self, options: Options) -> None:
         """Remember the settings; no file is read yet."""
         self._described = Described(options)
+        self._told = False
 
     @property
     def info(self) -> ModelInfo:
@@ -60,6 +62,8 @@ class HFModel:
         if "_engine" not in self.__dict__:
             with uncollected():
                 _ = self._engine
+        if any(isinstance(request, Generate) for request in distinct):
+            self._tell_unheeded()
         with threads_for(self._described.parameters.total, self._described.device):
             for number, response in self._engine.answer(distinct):
                 yield from ((index, response) for index in wanted[distinct[number]])
@@ -82,6 +86,18 @@ class HFModel:
         del engine  # the last reference: on a CPU that is all there is to free
         if self._described.device != "cpu" and "torch" in sys.modules:
             free_memory()
+
+    def _tell_unheeded(self) -> None:
+        """Say once what ``generate`` of transformers would do otherwise."""
+        found = None if self._told else unheeded(self._described.checkpoint)
+        self._told = True
+        if found is not None:
+            LOG.warning(
+                "%s: texts are written without %s, which its %s asks for: model.generate() of "
+                "transformers would write others",
+                self._described.options.source,
+                *found,
+            )
 
     @cached_property
     def _tokenizer(self) -> Any:
