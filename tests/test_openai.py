@@ -322,6 +322,36 @@ def test_requests_that_are_too_long_do_not_keep_the_others_from_being_asked() ->
         assert all("400: too long" in str(a.error) for a in answers[:20])
 
 
+def test_many_that_fail_in_a_row_do_not_keep_the_others_from_being_asked() -> None:
+    def fault(attempt: int, body: Body) -> Fault | None:
+        return Fault() if 3 <= int(prompt_of(body).split()[-1]) < 13 else None
+
+    with ApiServer(fault=fault) as server:
+        answers = ask(model(server, retries="1", concurrency="1"), prompts(16))
+        assert [i for i, a in enumerate(answers) if a.error is not None] == list(range(3, 13))
+
+
+def test_a_server_that_answers_nobody_any_more_is_left_alone() -> None:
+    broken = threading.Event()
+    with ApiServer(fault=lambda attempt, body: Fault() if broken.is_set() else None) as server:
+        going = model(server, retries="1").respond(prompts(200))
+        next(going)
+        broken.set()
+        with pytest.raises(ModelError, match="gave no answer to 16 requests in a row: 500"):
+            list(going)
+        assert len(server.attempts) < 100
+
+
+def test_a_request_that_fails_again_and_again_slows_the_others_once() -> None:
+    def fault(attempt: int, body: Body) -> Fault | None:
+        return Fault() if prompt_of(body) == "prompt 60" else None
+
+    with ApiServer(fault=fault) as server:
+        asked = model(server, retries="6")
+        ask(asked, prompts(61))
+        assert asked._limit > 2  # seven halvings would have left one
+
+
 def test_a_forbidden_request_is_an_error_of_its_own_until_all_are_forbidden() -> None:
     banned = threading.Event()
 
@@ -534,6 +564,16 @@ def test_an_answer_without_a_count_of_tokens_is_counted_at_its_bound(usage: Any)
         asked = model(server, price_in="1000000", price_out="1000000")
         ask(asked, prompts(1))
         assert asked.usage.cost == len("prompt 0") + 8 + 8
+
+
+def test_an_answer_that_repeats_the_key_was_paid_for() -> None:
+    def telling(body: Body) -> Mapping[str, Any]:
+        return {"choices": [{"text": KEY, "finish_reason": "stop"}]}
+
+    with ApiServer(answer=telling) as server:
+        asked = model(server, price_in="0", price_out="1000000")
+        ask(asked, prompts(1))
+        assert asked.usage.cost == 8
 
 
 def test_garbage_that_was_paid_for_is_counted_at_its_bound() -> None:

@@ -15,7 +15,8 @@ class Setback:
 
     ``wait`` is how many seconds the server asks to be left alone, ``refused`` says that it only
     asks for less (429), ``crowded`` that fewer requests at once may help, ``billable`` that it may
-    have worked on an answer that never came, ``absent`` that nobody was there to take the request.
+    have worked on an answer that never came, ``absent`` that nobody was there to take the request,
+    ``replied`` that something came back, so that the server lives.
     """
 
     reason: str
@@ -24,6 +25,7 @@ class Setback:
     crowded: bool = False
     billable: bool = False
     absent: bool = False
+    replied: bool = False
 
 
 class RetryableError(Exception):
@@ -37,6 +39,11 @@ class RetryableError(Exception):
 
 class UnanswerableError(Exception):
     """This request has no answer, however often it is asked; the others may have theirs."""
+
+    def __init__(self, said: str, *, billable: bool = False) -> None:
+        """``billable``: the server worked on it."""
+        super().__init__(said)
+        self.billable = billable
 
 
 class ForbiddenError(UnanswerableError):

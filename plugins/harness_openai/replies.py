@@ -204,4 +204,4 @@ def _count(value: JSON) -> int | None:
 
 
 def _garbage(reason: str) -> RetryableError:
-    return RetryableError(Setback(reason=reason, billable=True))
+    return RetryableError(Setback(reason=reason, billable=True, replied=True))

@@ -100,7 +100,8 @@ class Server:
 
     def _keep_secret(self, text: str) -> None:
         if self._secret.is_in(text):
-            raise UnanswerableError("the answer repeats the key, and is not kept for that reason")
+            said = "the answer repeats the key, and is not kept for that reason"
+            raise UnanswerableError(said, billable=True)
 
     async def _send(self, body: dict[str, JSON]) -> bytes:
         model = body.pop("model")
@@ -132,6 +133,7 @@ class Server:
                     wait=retry_after(error.response.headers),
                     refused=status == 429,
                     crowded=status not in (408, 409),
+                    replied=True,
                 )
             )
         if status in (401, 402, 403):

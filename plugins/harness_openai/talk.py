@@ -38,7 +38,9 @@ FIRST_RETRIES = 2
 """Retries where nothing listens and nothing was answered yet, since the address is probably wrong,
 and for those that follow a request that was given up."""
 MOST_GIVEN_UP = 3
-"""Requests given up in a row, after which it is the server rather than they."""
+MOST_ALIVE = 16
+"""Requests given up in a row, after which it is the server rather than they; more of them where it
+did answer others and still replies, as many fail for all texts that are too long for them."""
 HOPELESS = 8
 """Requests that the server refused, and none answered, after which no more are asked."""
 WORTH_SAYING = 10.0
@@ -158,7 +160,7 @@ class Talk:
             if not await self._account.reserve(call.bound):
                 raise TooDearError(self._too_dear())
             try:
-                return await self._attempt(call)
+                return await self._attempt(call, again=failures > 0)
             except RetryableError as error:
                 setback = error.setback
             refusals += setback.refused
@@ -166,8 +168,12 @@ class Talk:
             self._give_up(setback, failures, started)
             await self._back_off(setback, max(failures, refusals))
 
-    async def _attempt(self, call: Call[T]) -> T:
-        """One attempt, with its cost booked whatever becomes of it."""
+    async def _attempt(self, call: Call[T], *, again: bool) -> T:
+        """One attempt, with its cost booked whatever becomes of it.
+
+        Where a request fails ``again``, it is rather that request than a crowd: one that always
+        fails must not slow down the others each time.
+        """
         cost = 0.0
         try:
             async with self._pace.flight():
@@ -179,10 +185,13 @@ class Talk:
                     data = await self._server.post(call.body)
                 except RetryableError as error:
                     cost = call.bound if error.setback.billable else 0.0
-                    if error.setback.crowded:
+                    if error.setback.refused or (error.setback.crowded and not again):
                         self._pace.congested(sent_at, refused=error.setback.refused)
                     raise
-                except (UnanswerableError, HarnessError):
+                except UnanswerableError as error:
+                    cost = call.bound if error.billable else 0.0
+                    raise
+                except HarnessError:
                     cost = 0.0
                     raise
                 taken = time.monotonic() - sent_at
@@ -225,7 +234,8 @@ class Talk:
         self._given_up += 1
         if nobody:
             raise self._silent(f"gave no answer to {failures} attempts", setback)
-        if self._given_up >= MOST_GIVEN_UP:
+        alive = setback.replied and self._answered_at is not None
+        if self._given_up >= (MOST_ALIVE if alive else MOST_GIVEN_UP):
             raise self._silent(f"gave no answer to {self._given_up} requests in a row", setback)
         raise UnanswerableError(f"no answer in {failures} attempts; the last: {setback.reason}")
 
