@@ -25,8 +25,8 @@ from harness.types import (  # noqa: E402
 )
 from harness_hf import batching  # noqa: E402
 from harness_hf.checkpoint import Tensor  # noqa: E402
+from harness_hf.devices import resolve_dtype  # noqa: E402
 from harness_hf.generation import LOOK  # noqa: E402
-from harness_hf.loading import resolve_dtype  # noqa: E402
 from harness_hf.memory import free_bytes, whole_bytes  # noqa: E402
 from harness_hf.spending import Spending  # noqa: E402
 

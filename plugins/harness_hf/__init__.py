@@ -11,8 +11,9 @@ The modules, in the order in which they build on each other:
 ``tokenfile``   tokenizers read without transformers
 ``chat``        prompts in chat templates
 ``memory``      whether weights fit, before they are loaded
+``devices``     device and dtype
 ``described``   what a checkpoint says of itself, without its weights
-``loading``     device, dtype, weights and tokenizer
+``loading``     weights and tokenizer
 ``hubsize``     whether a model of the hub can fit, before it is fetched
 ``resolve``     from a path or hub id to a folder
 ``prompts``     requests as token ids, exactly as they are read

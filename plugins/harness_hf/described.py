@@ -11,7 +11,7 @@ from harness.types import ModelInfo
 from harness_hf.chat import find_template
 from harness_hf.checkpoint import digest, generation_settings, read_tensors
 from harness_hf.counts import count_parameters
-from harness_hf.loading import resolve_device, resolve_dtype
+from harness_hf.devices import resolve_device, resolve_dtype
 from harness_hf.memory import check_capacity
 from harness_hf.resolve import default_family, default_name, find
 from harness_hf.work import reject_other_heads

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness_hf.checkpoint import Tensor
-from harness_hf.loading import resolve_device, resolve_dtype
+from harness_hf.devices import resolve_device, resolve_dtype
 from harness_hf.memory import require_capacity
 from harness_hf.quiet import quiet
 

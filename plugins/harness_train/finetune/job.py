@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError, UsageError
 from harness.training import Estimate, TrainedModel
-from harness_hf.loading import resolve_device
+from harness_hf.devices import resolve_device
 from harness_hf.quiet import quiet
 from harness_hf.threads import threads_for
 from harness_train.finetune import costs, saving

@@ -9,7 +9,7 @@ from harness.errors import DataError, ModelError, UsageError, suggestion
 from harness_hf.checkpoint import Checkpoint, generation_settings, read_tensors
 from harness_hf.counts import count_parameters
 from harness_hf.described import RELATIVE, stated_context
-from harness_hf.loading import has_bfloat16
+from harness_hf.devices import has_bfloat16
 from harness_hf.options import DTYPE_ALIASES, DTYPES, Options
 from harness_hf.prompts import decoder_beginning
 from harness_hf.quiet import quiet

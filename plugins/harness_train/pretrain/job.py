@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from harness.errors import DataError, UsageError, suggestion
 from harness.pretraining import Prepared, PretrainRequest
 from harness.training import Estimate, TrainedModel, TrainingPoint
-from harness_hf.loading import resolve_device
+from harness_hf.devices import resolve_device
 from harness_hf.threads import threads_for
 from harness_train.memory import available_bytes
 from harness_train.pretrain.batches import Masking
