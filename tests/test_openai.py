@@ -404,6 +404,15 @@ def test_without_a_key_only_openai_itself_refuses(monkeypatch: pytest.MonkeyPatc
         list(harness_openai.build(ModelSettings(argument="gpt-x")).respond(prompts(1)))
     with ApiServer() as server:
         assert ask(model(server), prompts(1))[0].error is None
+        with pytest.raises(UsageError, match="MY_KEY is not set"):  # named, so it is meant
+            model(server, key="MY_KEY").prepare(frozenset({"generate"}))
+
+
+@pytest.mark.parametrize("secret", ["sk-abc-0123456789", "gsk_abc0123456789", "hf_ABCdef0123"])
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(secret: str) -> None:
+    with pytest.raises(UsageError, match="names an environment variable in capitals") as caught:
+        harness_openai.build(ModelSettings(argument="m", options={"key": secret}))
+    assert secret not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from harness_openai.account import Account
 from harness_openai.bridge import drain
 from harness_openai.faults import UnanswerableError
 from harness_openai.likelihood import Question, question, read_likelihood
+from harness_openai.options import DEFAULT_KEY
 from harness_openai.pace import Pace
 from harness_openai.replies import Echoed, Generated, Spent, read_echoed, read_generated
 from harness_openai.secret import Secret, read_secret
@@ -100,7 +101,9 @@ class OpenAIModel:
             yield from drain(partial(self._answers, requests))
 
     def _secret(self) -> Secret:
-        return read_secret(self._options.key, required=self._options.address.is_openai)
+        options = self._options
+        required = options.address.is_openai or options.key != DEFAULT_KEY
+        return read_secret(options.key, required=required)
 
     async def _probe(self) -> AsyncGenerator[None]:
         """Find the route, and end the stream."""

@@ -34,7 +34,9 @@ OPTIONS = (
     Option(name="params", help="parameters in total, such as 70M, as no server tells them"),
     Option(name="revision", help="any label of what the server runs; another one asks anew"),
 )
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+DEFAULT_KEY = "OPENAI_API_KEY"
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
+"""In capitals, as such variables are written, because many a key is an identifier otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ class Options:
 
     address: Address
     endpoint: Endpoint = "chat"
-    key: str = "OPENAI_API_KEY"
+    key: str = DEFAULT_KEY
     prices: Prices | None = None
     limits: Limits = Limits()
     temperature: float | None = 0.0
@@ -92,7 +94,7 @@ def read_options(settings: ModelSettings) -> Options:
     return Options(
         address=address,
         endpoint="chat" if endpoint == "chat" else "completions",
-        key=_variable(given.get("key", "OPENAI_API_KEY")),
+        key=_variable(given.get("key", DEFAULT_KEY)),
         prices=_prices(given.get("price_in"), given.get("price_out")),
         limits=_limits(settings),
         temperature=_temperature(given.get("temperature", "0")),
@@ -120,8 +122,9 @@ def _variable(text: str) -> str:
     """A name, and never its value: whoever writes the key itself must not see it repeated."""
     if not _VARIABLE.match(text):
         raise UsageError(
-            "openai: key=... names an environment variable, such as key=MY_SERVER_KEY; what is "
-            "given is no such name.\nNever write a key itself on a command line."
+            "openai: key=... names an environment variable in capitals, such as "
+            "key=MY_SERVER_KEY; what is given is no such name.\n"
+            "Never write a key itself on a command line."
         )
     return text
 

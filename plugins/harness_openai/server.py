@@ -136,15 +136,10 @@ class Server:
                     replied=True,
                 )
             )
-        if status in (401, 402, 403):
-            variable = self._secret.variable
-            unset = f"a request without a key ({variable} is not set)"
-            fatal = self._fatal(
-                f"refuses {f'the key in {variable}' if self._secret else unset} "
-                f"({status}: {said}).\n"
-                "Set the variable to a valid key, or name another one with the option key=VARIABLE"
-            )
-            return ForbiddenError(_refused(status, said), fatal) if status == 403 else fatal
+        if status == 403:
+            return ForbiddenError(_refused(status, said), self._wrong_key(status, said))
+        if status in (401, 402):
+            return self._wrong_key(status, said)
         if status < 400:
             place = self._words(error.response.headers.get("Location", "an unnamed place"))
             return self._fatal(
@@ -159,6 +154,14 @@ class Server:
             )
         hint = "; temperature=none sends none" if "temperature" in said.lower() else ""
         return UnanswerableError(_refused(status, said) + hint)
+
+    def _wrong_key(self, status: int, said: str) -> ModelError:
+        variable = self._secret.variable
+        unset = f"a request without a key ({variable} is not set)"
+        return self._fatal(
+            f"refuses {f'the key in {variable}' if self._secret else unset} ({status}: {said}).\n"
+            "Set the variable to a valid key, or name another one with the option key=VARIABLE"
+        )
 
     def _fatal(self, what: str) -> ModelError:
         return ModelError(f"openai: {self._options.address.base_url} {what}.")
