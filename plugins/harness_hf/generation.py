@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness_hf.batching import LOG, batches, free_memory, is_out_of_memory, reason_of
+from harness_hf.batching import CPU_PADDING, LOG, batches, free_memory, is_out_of_memory, reason_of
 from harness_hf.drawing import next_tokens
 from harness_hf.network import inference, read_header
 from harness_hf.sharing import Cluster, clusters
@@ -221,7 +221,13 @@ class Generator:
         total = len(new) + (slots.rows if slots else 0)
         chosen: list[int] = []
         widths = {row.number: len(row.known) for row in new}
-        for part in batches(new, width=lambda r: widths[r.number], rows=None, tokens=self.tokens):
+        for part in batches(
+            new,
+            width=lambda r: widths[r.number],
+            rows=None,
+            tokens=self.tokens,
+            padding=CPU_PADDING if self.network.device.type == "cpu" else None,
+        ):
             fresh, first = self._read(part, header)
             chosen += first
             if slots is None:
