@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
-from harness_hf.slots import Header, Slots  # noqa: E402
+from harness_hf.slots import TAIL, Header, Slots  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -38,17 +38,27 @@ class Book:
     def check(self, slots: Slots) -> None:
         assert slots.rows == len(self.rows)
         bias = slots.bias(slots.length, torch.float32)
+        keys, values = held(slots)
         for row, text in enumerate(self.rows):
             start = int(slots.starts[row])
-            held = slots.keys[0][row, 0, start : slots.length, 0].tolist()
-            assert held == text
-            assert (-slots.values[0][row, 0, start : slots.length, 0]).tolist() == text
+            assert keys[row, 0, start:, 0].tolist() == text
+            assert (-values[row, 0, start:, 0]).tolist() == text
             assert int(slots.next_positions()[row]) == len(self.known) + len(text)
             shown = (bias[row, 0, 0] == 0).nonzero().flatten().tolist()
             first = slots.base
             assert shown == [*range(first), *range(start, slots.length)]
             if not self.apart:
                 assert slots.keys[0][row, 0, :first, 0].tolist() == self.known
+
+
+def held(slots: Slots) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keys and values [rows, 1, slots, 1] of the only layer, the tail's included."""
+    sides = []
+    for old, new in ((slots.keys, slots.new_keys), (slots.values, slots.new_values)):
+        parts = [old[0][: slots.rows, :, : slots.length - slots.tail]]
+        parts += [part[: slots.rows, :, : slots.tail] for part in new]
+        sides.append(torch.cat(parts, dim=2))
+    return sides[0], sides[1]
 
 
 LENGTHS = st.lists(st.integers(1, 150), min_size=1, max_size=5)
@@ -79,7 +89,11 @@ def test_rows_keep_their_own(first: list[int], moves: Any, header: int, apart: b
         if kind == "step":
             for _ in range(what):
                 new = torch.rand(slots.rows, generator=draw)
-                slots.write(0, new[:, None, None, None], -new[:, None, None, None])
+                given = new[:, None, None, None]
+                seen = slots.add(0, given, -given)
+                assert sum(key.shape[2] for key, _ in seen) == slots.length + 1
+                assert torch.equal(seen[-1][0][:, 0, -1, 0], new)
+                assert torch.equal(seen[-1][1][:, 0, -1, 0], -new)
                 slots.advance(1)
                 for row, number in zip(book.rows, new.tolist(), strict=True):
                     row.append(number)
@@ -103,3 +117,14 @@ def test_masked_slots_are_never_nan() -> None:
     slots.append(book.read([[3.0] * 3]))
     slots.append(book.read([[4.0] * 9]))
     assert not slots.keys[0][: slots.rows, :, : slots.length].isnan().any()
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_nothing_lies_between_rows_kept_apart_on_a_cpu(apart: bool) -> None:
+    book = Book([1.0], apart)
+    slots = book.read([[1.0] * 5, [2.0] * 3])
+    for _ in range(TAIL):
+        slots.add(0, torch.zeros(2, 1, 1, 1), torch.zeros(2, 1, 1, 1))
+        slots.advance(1)
+    assert (slots.keys[0].shape[2] == slots.length) == apart
+    assert slots.tail == 0

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch.nn import functional
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness_hf.slots import Pair
+
 BLOCK = 32
 """Queries that are computed together on a CPU; its kernel takes them by as many."""
-
-Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 def plain(
@@ -96,25 +101,40 @@ def in_blocks(query: torch.Tensor, own: Pair, strip: torch.Tensor, *, scale: flo
 
 
 def beside_header(
-    query: torch.Tensor, own: Pair, before: Pair, mask: torch.Tensor | None, *, scale: float
+    query: torch.Tensor,
+    own: Sequence[Pair],
+    before: Pair | None,
+    mask: torch.Tensor | None,
+    *,
+    scale: float,
 ) -> torch.Tensor:
     """Attention of one query per row to a header, read once for all rows, and to the row's own.
 
-    ``own`` are keys and values [rows, key heads, slots, size], ``before`` those of the header
-    [key heads, length, size]. One softmax goes over the scores of both; two kernels, joined by
-    their log-sum-exp, are no faster on a CPU.
+    ``own`` are keys and values [rows, key heads, slots, size] in parts, of which ``mask`` covers
+    all, ``before`` those of the header [key heads, length, size]. One softmax goes over the scores
+    of all; two kernels, joined by their log-sum-exp, are no faster on a CPU.
     """
     rows, heads, _, size = query.shape
-    groups, length, _ = before[0].shape
+    groups = own[0][0].shape[1]
     each = heads // groups
     query = query.reshape(rows, groups, each, size) * scale
-    together = query.transpose(0, 1).reshape(groups, rows * each, size)
-    shared = torch.bmm(together, before[0].transpose(1, 2))
-    scores = query @ own[0].transpose(2, 3)
-    if mask is not None:
-        scores = scores + mask
-    shared = shared.view(groups, rows, each, length).transpose(0, 1)
-    weights = torch.cat([shared, scores], dim=-1).softmax(dim=-1)
-    first = weights[..., :length].transpose(0, 1).reshape(groups, rows * each, length)
-    mixed = torch.bmm(first, before[1]).view(groups, rows, each, size).transpose(0, 1)
-    return (mixed + weights[..., length:] @ own[1]).reshape(rows, heads, 1, size)
+    scores, at = [], 0
+    for key, _ in own:
+        part, end = query @ key.transpose(2, 3), at + key.shape[2]
+        scores.append(part if mask is None else part.add_(mask[..., at:end]))
+        at = end
+    if before is not None:
+        together = query.transpose(0, 1).reshape(groups, rows * each, size)
+        shared = torch.bmm(together, before[0].transpose(1, 2))
+        scores.insert(0, shared.view(groups, rows, each, -1).transpose(0, 1))
+    weights = torch.cat(scores, dim=-1).softmax(dim=-1)
+    parts = list(torch.split(weights, [part.shape[-1] for part in scores], dim=-1))
+    mixed = None
+    if before is not None:
+        first = parts.pop(0).transpose(0, 1).reshape(groups, rows * each, -1)
+        mixed = torch.bmm(first, before[1]).view(groups, rows, each, size).transpose(0, 1)
+    for part, (_, value) in zip(parts, own, strict=True):
+        new = part @ value
+        mixed = new if mixed is None else new.add_(mixed)
+    assert mixed is not None
+    return mixed.reshape(rows, heads, 1, size)

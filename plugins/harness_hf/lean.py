@@ -186,13 +186,14 @@ class LeanNetwork:
         rows = len(h)
         query, key, value = layer.project(h, reading.turn)
         slots = reading.slots
-        if reading.keep:
-            key, value = slots.write(number, key, value)
         header = slots.header
-        if header is not None and reading.step:
-            before = (header.keys[number], header.values[number])
-            mixed = beside_header(query, (key, value), before, reading.mask, scale=layer.scale)
+        if reading.step and (header is not None or slots.dense):
+            own = slots.add(number, key, value)
+            before = (header.keys[number], header.values[number]) if header else None
+            mixed = beside_header(query, own, before, reading.mask, scale=layer.scale)
         else:
+            if reading.keep:
+                key, value = slots.write(number, key, value)
             if header is not None:
                 key = torch.cat([header.keys[number].expand(rows, -1, -1, -1), key], dim=2)
                 value = torch.cat([header.values[number].expand(rows, -1, -1, -1), value], dim=2)

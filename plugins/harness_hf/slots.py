@@ -7,6 +7,10 @@ into the next free slot. All rows end at the same slot; the text of a row begins
 Rows may go on from one common header (the worked examples of a task), whose keys and values were
 computed once. It lies either in the first ``base`` slots of every row, or apart (``header``, with
 ``base`` 0) for a network that can attend to it without a copy per row.
+
+A CPU reads keys and values from memory at every step, and twice as fast where nothing lies between
+those of one row and of the next. So there, apart from a header, buffers have no room to grow: new
+tokens go to a short tail, and when that is full both become one again.
 """
 
 from __future__ import annotations
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GROWTH = 64
+TAIL = 16
+
+Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +42,9 @@ class Header:
 class Slots:
     """Buffers [rows, heads, capacity, size] per layer, of which ``length`` slots are in use.
 
-    A buffer may hold more rows than there are: the first ``len(starts)`` count.
+    A buffer may hold more rows than there are: the first ``len(starts)`` count. Where slots are
+    ``dense`` the last ``tail`` of them are in ``new_keys`` and ``new_values`` [rows, heads, TAIL,
+    size].
     """
 
     starts: torch.Tensor
@@ -44,13 +53,18 @@ class Slots:
     length: int = 0
     keys: list[torch.Tensor] = field(default_factory=list)
     values: list[torch.Tensor] = field(default_factory=list)
+    dense: bool = False
+    tail: int = 0
+    new_keys: list[torch.Tensor] = field(default_factory=list)
+    new_values: list[torch.Tensor] = field(default_factory=list)
     _bias: torch.Tensor | None = None
 
     @classmethod
     def over(cls, header: Header | None, rows: int, device: torch.device, *, apart: bool) -> Slots:
         """Slots for ``rows`` rows that go on from ``header``, kept apart or copied to each."""
         if header is None or apart:
-            return cls(starts=torch.zeros(rows, dtype=torch.long, device=device), header=header)
+            starts = torch.zeros(rows, dtype=torch.long, device=device)
+            return cls(starts=starts, header=header, dense=apart and device.type == "cpu")
         base = len(header.ids)
         slots = cls(
             starts=torch.full((rows,), base, dtype=torch.long, device=device),
@@ -87,6 +101,7 @@ class Slots:
         Returns those of all slots, the new ones included. ``length`` moves when all layers have
         written: see :meth:`advance`.
         """
+        self._seal()
         end = self.length + keys.shape[2]
         rows = self.rows
         for buffers, new in ((self.keys, keys), (self.values, values)):
@@ -97,9 +112,40 @@ class Slots:
             buffers[layer][:rows, :, self.length : end] = new
         return self.keys[layer][:rows, :, :end], self.values[layer][:rows, :, :end]
 
+    def add(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Pair]:
+        """The same for one token of each row; those of all slots come in parts, in their order."""
+        if not self.dense:
+            return [self.write(layer, keys, values)]
+        rows = self.rows
+        for buffers, new in ((self.new_keys, keys), (self.new_values, values)):
+            if layer == len(buffers):
+                buffers.append(new.new_empty((rows, new.shape[1], TAIL, new.shape[3])))
+            buffers[layer][:rows, :, self.tail : self.tail + 1] = new
+        old, end = self.length - self.tail, self.tail + 1
+        return [
+            (self.keys[layer][:rows, :, :old], self.values[layer][:rows, :, :old]),
+            (self.new_keys[layer][:rows, :, :end], self.new_values[layer][:rows, :, :end]),
+        ]
+
     def advance(self, count: int) -> None:
         """Say that all layers have written ``count`` more slots."""
         self.length += count
+        if self.new_keys:
+            self.tail += count
+            if self.tail == TAIL:
+                self._seal()
+
+    def _seal(self) -> None:
+        """Put the tail behind the other slots, in buffers that hold these and no more."""
+        if not self.tail:
+            return
+        rows, old = self.rows, self.length - self.tail
+        for buffers, tails in ((self.keys, self.new_keys), (self.values, self.new_values)):
+            for layer, tail in enumerate(tails):
+                parts = [buffers[layer][:rows, :, :old], tail[:rows, :, : self.tail]]
+                buffers[layer] = torch.cat(parts, dim=2)
+            tails.clear()
+        self.tail = 0
 
     def bias(self, width: int, dtype: torch.dtype) -> torch.Tensor:
         """What to add to attention scores [rows, 1, 1, width]: very little where a row has no
@@ -120,11 +166,15 @@ class Slots:
         gaps = torch.tensor([width - n for n in lengths], device=self.starts.device)
         places = torch.arange(width, device=self.starts.device)[None, :] - gaps[:, None]
         places = places.clamp_(min=0) + self.base
-        for buffer in (*self.keys, *self.values):
-            _, heads, _, size = buffer.shape
-            index = places[:, None, :, None].expand(-1, heads, -1, size)
-            moved = buffer[: self.rows].gather(2, index)
-            buffer[: self.rows, :, self.base : self.base + width] = moved
+        for buffers in (self.keys, self.values):
+            for layer, buffer in enumerate(buffers):
+                _, heads, _, size = buffer.shape
+                index = places[:, None, :, None].expand(-1, heads, -1, size)
+                moved = buffer[: self.rows].gather(2, index)
+                if self.dense:
+                    buffers[layer] = moved
+                else:
+                    buffer[: self.rows, :, self.base : self.base + width] = moved
         self.starts = self.base + gaps
         self.length = self.base + width
         self._bias = None
@@ -152,9 +202,13 @@ class Slots:
         if not to:
             return
         if self.starts.device.type == "cpu":  # a few plain copies beat one indexed copy threefold
-            for buffer in (*self.keys, *self.values):
-                for hole, mover in zip(to, come, strict=True):
-                    buffer[hole, :, : self.length] = buffer[mover, :, : self.length]
+            for end, buffers in (
+                (self.length - self.tail, (*self.keys, *self.values)),
+                (self.tail, (*self.new_keys, *self.new_values)),
+            ):
+                for buffer in buffers:
+                    for hole, mover in zip(to, come, strict=True):
+                        buffer[hole, :, :end] = buffer[mover, :, :end]
             return
         holes = torch.tensor(to, device=self.starts.device)
         movers = torch.tensor(come, device=self.starts.device)
@@ -175,9 +229,14 @@ class Slots:
             self._shorten(unused)
 
     def _shorten(self, unused: int) -> None:
-        for buffer in (*self.keys, *self.values):
-            kept = buffer[: self.rows, :, self.base + unused : self.length].clone()
-            buffer[: self.rows, :, self.base : self.length - unused] = kept
+        self._seal()
+        for buffers in (self.keys, self.values):
+            for layer, buffer in enumerate(buffers):
+                kept = buffer[: self.rows, :, self.base + unused : self.length].clone()
+                if self.dense:
+                    buffers[layer] = kept
+                else:
+                    buffer[: self.rows, :, self.base : self.length - unused] = kept
         self.starts = self.starts - unused
         self.length -= unused
 
@@ -186,6 +245,7 @@ class Slots:
 
         Buffers that are too small get place for ``room`` rows.
         """
+        self._seal()
         end = max(self.length, other.length)
         shift = end - self.length
         count, total = self.rows, self.rows + other.rows
@@ -206,7 +266,7 @@ class Slots:
 
     def _moved(self, old: torch.Tensor, total: int, end: int) -> torch.Tensor:
         """A larger buffer whose rows end at slot ``end``."""
-        new = _room(old, total, end)
+        new = _room(old, total, end, spare=0 if self.dense else GROWTH)
         own = old[: self.rows, :, self.base : self.length]
         new[: self.rows, :, self.base : end - own.shape[2]] = 0
         new[: self.rows, :, end - own.shape[2] : end] = own
@@ -214,10 +274,10 @@ class Slots:
         return new
 
 
-def _room(like: torch.Tensor, rows: int, needed: int) -> torch.Tensor:
-    """A buffer for ``rows`` rows of ``needed`` slots and some more."""
+def _room(like: torch.Tensor, rows: int, needed: int, *, spare: int = GROWTH) -> torch.Tensor:
+    """A buffer for ``rows`` rows of ``needed`` slots and ``spare`` more."""
     _, heads, _, size = like.shape
-    return like.new_empty((rows, heads, needed + GROWTH, size))
+    return like.new_empty((rows, heads, needed + spare, size))
 
 
 def _regrown(old: torch.Tensor, used: int, needed: int) -> torch.Tensor:
