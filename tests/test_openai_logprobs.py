@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from api_server import ApiServer, Body
+from api_server import ApiServer, Body, Fault
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ pytest.importorskip("openai")
 
 import harness_openai
 from harness.codec import flaw
-from harness.errors import UsageError
+from harness.errors import ModelError, UsageError
 from harness.types import Loglikelihood, ModelSettings
 from harness_openai.alignment import AlignmentError, first_after
 from harness_openai.faults import RetryableError, UnanswerableError
@@ -163,6 +163,20 @@ def test_a_text_that_a_server_cuts_or_changes_is_an_error_of_its_own() -> None:
         answers = dict(model(server).respond(asked))
         assert [answers[i].logprob for i in range(3)] == [-2.0, None, -1.0]
         assert "do not make up the prompt" in str(answers[1].error)
+
+
+def test_a_server_that_fails_at_one_way_is_asked_the_other_and_at_both_is_no_mistake() -> None:
+    entries = tuple(zip(PROBED[1:], (-1.0,) * 4, strict=True))
+    with ApiServer(
+        answer=lambda body: listed(*entries),
+        fault=lambda attempt, body: Fault() if "echo" in body else None,
+    ) as server:
+        model(server).prepare(frozenset({"loglikelihood"}))
+    with (
+        ApiServer(fault=lambda attempt, body: Fault()) as server,
+        pytest.raises(ModelError, match="echo: no answer in 9 attempts; the last: 500"),
+    ):
+        model(server).prepare(frozenset({"loglikelihood"}))
 
 
 def test_a_server_without_log_probabilities_is_refused_before_the_run() -> None:

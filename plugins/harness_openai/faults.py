@@ -55,5 +55,9 @@ class ForbiddenError(UnanswerableError):
         self.everyone = everyone
 
 
+class GivenUpError(UnanswerableError):
+    """Every attempt at this request failed; nobody can tell what would have become of it."""
+
+
 class TooDearError(UnanswerableError):
     """This request was not asked, because it could have passed the bound on costs."""

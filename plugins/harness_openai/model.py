@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from harness.errors import UsageError
+from harness.errors import ModelError, UsageError
 from harness.types import Generate, Loglikelihood, ModelInfo, Parameters, Response, Usage
 from harness_openai import bodies
 from harness_openai.account import Account
 from harness_openai.bridge import drain
-from harness_openai.faults import UnanswerableError
+from harness_openai.faults import GivenUpError, UnanswerableError
 from harness_openai.likelihood import Question, question, read_likelihood
 from harness_openai.options import DEFAULT_KEY
 from harness_openai.pace import Pace
-from harness_openai.replies import Echoed, Generated, Spent, read_echoed, read_generated
+from harness_openai.replies import Echoed, Generated, read_echoed, read_generated
 from harness_openai.secret import Secret, read_secret
 from harness_openai.server import Server, import_sdk
 from harness_openai.talk import Call, Talk
@@ -160,7 +160,6 @@ class OpenAIModel:
                 options.system + request.prompt, request.max_tokens, options.endpoint
             ),
             read=partial(read_generated, chat=options.endpoint == "chat"),
-            spent=_spent_generating,
         )
         try:
             return await talk.ask(call)
@@ -176,12 +175,14 @@ class OpenAIModel:
             body=bodies.echo(self._options, asked.prompt, route),
             bound=self._account.bound(asked.prompt, 1, self._options.endpoint),
             read=partial(read_echoed, route=route),
-            spent=_spent_echoing,
         )
         return await talk.ask(call)
 
     async def _find_route(self, talk: Talk) -> None:
-        """Learn how the server gives log-probabilities; raises UsageError when it does not."""
+        """Learn how the server gives log-probabilities.
+
+        Raises UsageError when it does not, ModelError when nobody can tell.
+        """
         if self._route is not None:
             return
         options = self._options
@@ -192,11 +193,14 @@ class OpenAIModel:
                 "Add endpoint=completions if the server has it, or leave that task out."
             )
         reasons = []
+        refusal: type[UsageError | ModelError] = UsageError
         for route in ROUTES:
             try:
                 found = read_likelihood(PROBE, await self._echo(talk, PROBE, route))
             except UnanswerableError as error:
                 reasons.append(f"{route}: {error}")
+                if isinstance(error, GivenUpError):
+                    refusal = ModelError
                 continue
             if found.logprob:
                 self._route = route
@@ -204,7 +208,7 @@ class OpenAIModel:
             reasons.append(f"{route}: every token has the log-probability 0")
         if self._account.exhausted:  # no request will be asked, and each will say so
             return
-        raise UsageError(
+        raise refusal(
             f"openai: {options.address.base_url} gives no log-probabilities of a prompt, which the "
             f"task needs ({'; '.join(reasons)}).\n"
             "Serve the model with vLLM, for one, or leave that task out."
@@ -241,11 +245,3 @@ def _generated(request: Generate, found: Generated) -> Response:
         prompt_tokens=found.spent.prompt,
         tokens=found.spent.generated,
     )
-
-
-def _spent_generating(found: Generated) -> Spent:
-    return found.spent
-
-
-def _spent_echoing(found: Echoed) -> Spent:
-    return found.spent

@@ -9,26 +9,37 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from harness.errors import HarnessError, ModelError
 from harness_openai.faults import (
     ForbiddenError,
+    GivenUpError,
     RetryableError,
     Setback,
     TooDearError,
     UnanswerableError,
 )
-from harness_openai.replies import Spent
 
 if TYPE_CHECKING:
     from harness.types import JSON
     from harness_openai.account import Account
     from harness_openai.options import Options
     from harness_openai.pace import Pace
+    from harness_openai.replies import Spent
     from harness_openai.server import Server
 
-T = TypeVar("T")
+
+class Reply(Protocol):
+    """What was read from a reply, and what that cost."""
+
+    @property
+    def spent(self) -> Spent:
+        """Tokens, as far as the reply says."""
+        ...
+
+
+T = TypeVar("T", bound=Reply)
 AnswerT = TypeVar("AnswerT")
 ItemT = TypeVar("ItemT")
 logger = logging.getLogger("harness_openai")
@@ -56,13 +67,12 @@ class Call(Generic[T]):
     """One request: its body, the most it can cost, and how its reply is read.
 
     ``read`` raises RetryableError for a reply that is none, UnanswerableError where the reply says
-    that there is no answer; ``spent`` says what a read reply cost in tokens.
+    that there is no answer.
     """
 
     body: Mapping[str, JSON]
     bound: float
     read: Callable[[Mapping[str, JSON]], T]
-    spent: Callable[[T], Spent]
 
 
 class Talk:
@@ -196,11 +206,10 @@ class Talk:
                     raise
                 taken = time.monotonic() - sent_at
             found = call.read(data)
-            spent = call.spent(found)
-            cost = self._account.cost(spent, call.bound)
+            cost = self._account.cost(found.spent, call.bound)
             self._answered_at = time.monotonic()
             self._given_up = self._forbidden = 0
-            self._pace.succeeded(taken, spent.generated or 0)
+            self._pace.succeeded(taken, found.spent.generated or 0)
             return found
         finally:
             self._account.settle(call.bound, cost)
@@ -237,7 +246,7 @@ class Talk:
         alive = setback.replied and self._answered_at is not None
         if self._given_up >= (MOST_ALIVE if alive else MOST_GIVEN_UP):
             raise self._silent(f"gave no answer to {self._given_up} requests in a row", setback)
-        raise UnanswerableError(f"no answer in {failures} attempts; the last: {setback.reason}")
+        raise GivenUpError(f"no answer in {failures} attempts; the last: {setback.reason}")
 
     def _say(self, what: str) -> None:
         """Tell the user, but not for each of many requests that meet the same."""
