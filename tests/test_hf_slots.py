@@ -91,9 +91,10 @@ def test_rows_keep_their_own(first: list[int], moves: Any, header: int, apart: b
                 new = torch.rand(slots.rows, generator=draw)
                 given = new[:, None, None, None]
                 seen = slots.add(0, given, -given)
-                assert sum(key.shape[2] for key, _ in seen) == slots.length + 1
-                assert torch.equal(seen[-1][0][:, 0, -1, 0], new)
-                assert torch.equal(seen[-1][1][:, 0, -1, 0], -new)
+                keys, values = (torch.cat(side, dim=2) for side in zip(*seen, strict=True))
+                assert torch.equal(keys[:, 0, slots.length, 0], new)
+                assert torch.equal(values[:, 0, slots.length, 0], -new)
+                assert not keys[:, :, slots.length + 1 :].any()
                 slots.advance(1)
                 for row, number in zip(book.rows, new.tolist(), strict=True):
                     row.append(number)

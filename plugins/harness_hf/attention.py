@@ -104,15 +104,17 @@ def beside_header(
     query: torch.Tensor,
     own: Sequence[Pair],
     before: Pair | None,
-    mask: torch.Tensor | None,
+    mask: torch.Tensor,
     *,
     scale: float,
 ) -> torch.Tensor:
     """Attention of one query per row to a header, read once for all rows, and to the row's own.
 
-    ``own`` are keys and values [rows, key heads, slots, size] in parts, of which ``mask`` covers
-    all, ``before`` those of the header [key heads, length, size]. One softmax goes over the scores
-    of all; two kernels, joined by their log-sum-exp, are no faster on a CPU.
+    ``own`` are keys and values [rows, key heads, slots, size] in parts, ``before`` those of the
+    header [key heads, length, size]. ``mask`` [rows, 1, 1, slots in use] is added to the scores of
+    the row's own; the last part may hold more, which is zero and not seen: PyTorch multiplies by
+    very few slots in a slow loop. One softmax goes over the scores of all; two kernels, joined by
+    their log-sum-exp, are no faster on a CPU.
     """
     rows, heads, _, size = query.shape
     groups = own[0][0].shape[1]
@@ -120,9 +122,9 @@ def beside_header(
     query = query.reshape(rows, groups, each, size) * scale
     scores, at = [], 0
     for key, _ in own:
-        part, end = query @ key.transpose(2, 3), at + key.shape[2]
-        scores.append(part if mask is None else part.add_(mask[..., at:end]))
-        at = end
+        bias = mask[..., at : at + key.shape[2]]
+        at += key.shape[2]
+        scores.append((query @ key.transpose(2, 3))[..., : bias.shape[-1]].add_(bias))
     if before is not None:
         together = query.transpose(0, 1).reshape(groups, rows * each, size)
         shared = torch.bmm(together, before[0].transpose(1, 2))
@@ -134,7 +136,8 @@ def beside_header(
         first = parts.pop(0).transpose(0, 1).reshape(groups, rows * each, -1)
         mixed = torch.bmm(first, before[1]).view(groups, rows, each, size).transpose(0, 1)
     for part, (_, value) in zip(parts, own, strict=True):
-        new = part @ value
+        unused = value.shape[2] - part.shape[-1]
+        new = (functional.pad(part, (0, unused)) if unused else part) @ value
         mixed = new if mixed is None else new.add_(mixed)
     assert mixed is not None
     return mixed.reshape(rows, heads, 1, size)

@@ -190,6 +190,7 @@ class LeanNetwork:
         if reading.step and (header is not None or slots.dense):
             own = slots.add(number, key, value)
             before = (header.keys[number], header.values[number]) if header else None
+            assert reading.mask is not None
             mixed = beside_header(query, own, before, reading.mask, scale=layer.scale)
         else:
             if reading.keep:

@@ -113,18 +113,19 @@ class Slots:
         return self.keys[layer][:rows, :, :end], self.values[layer][:rows, :, :end]
 
     def add(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> list[Pair]:
-        """The same for one token of each row; those of all slots come in parts, in their order."""
+        """The same for one token of each row; those of all slots come in parts, in their order,
+        and behind them, where they are dense, zeros for what is left of the tail."""
         if not self.dense:
             return [self.write(layer, keys, values)]
         rows = self.rows
         for buffers, new in ((self.new_keys, keys), (self.new_values, values)):
             if layer == len(buffers):
-                buffers.append(new.new_empty((rows, new.shape[1], TAIL, new.shape[3])))
+                buffers.append(new.new_zeros((rows, new.shape[1], TAIL, new.shape[3])))
             buffers[layer][:rows, :, self.tail : self.tail + 1] = new
-        old, end = self.length - self.tail, self.tail + 1
+        old = self.length - self.tail
         return [
             (self.keys[layer][:rows, :, :old], self.values[layer][:rows, :, :old]),
-            (self.new_keys[layer][:rows, :, :end], self.new_values[layer][:rows, :, :end]),
+            (self.new_keys[layer][:rows], self.new_values[layer][:rows]),
         ]
 
     def advance(self, count: int) -> None:
