@@ -133,7 +133,10 @@ def test_lean_passes_are_used_where_they_are_known(tmp_path: Path) -> None:
         ("gpt_neox", "LeanNetwork"),
         ("qwen2", "LeanNetwork"),
         ("mistral_window", "ModuleNetwork"),
-        ("gpt2", "ModuleNetwork"),
+        ("gpt2", "LeanNetwork"),
+        ("gpt2_untied", "LeanNetwork"),
+        ("opt", "LeanNetwork"),
+        ("bloom", "ModuleNetwork"),
     ):
         write_checkpoint(tmp_path / architecture, architecture)
         engine = model_at(tmp_path / architecture)._engine  # type: ignore[attr-defined]
@@ -173,3 +176,33 @@ def test_a_lean_pass_that_differs_is_not_used(
     model = model_at(tmp_path, trust_remote_code="true")  # loaded by transformers
     engine = model._engine  # type: ignore[attr-defined]
     assert type(engine.network).__name__ == "ModuleNetwork"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "extra"),
+    [
+        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}),
+        ("gpt2", {"scale_attn_weights": False}),
+        ("gpt2", {"activation_function": "relu", "layer_norm_epsilon": 0.1}),
+        ("gpt2", {"n_inner": 24}),
+        ("opt", {"word_embed_proj_dim": 16}),
+        ("opt", {"do_layer_norm_before": False}),
+        ("opt", {"enable_bias": False}),
+        ("opt", {"layer_norm_elementwise_affine": False}),
+        ("opt", {"activation_function": "gelu"}),
+    ],
+)
+def test_variants_of_learnt_positions(
+    tmp_path: Path, architecture: str, extra: dict[str, Any]
+) -> None:
+    length = "n_positions" if architecture == "gpt2" else "max_position_embeddings"
+    plain = write_checkpoint(tmp_path, architecture, **{length: 128}, **extra)
+    tokenizer = tokenizer_at(tmp_path)
+    requests = [Generate(prompt=HEADER + c, max_tokens=9) for c in CONTEXTS]
+    expected = [generated(plain, tokenizer, r.prompt, 9) for r in requests]
+    model = model_at(tmp_path)
+    assert [a.text for a in ask(model, requests)] == expected
+    known = {"activation_function", "layer_norm_epsilon", "n_inner", "enable_bias"}
+    network = model._engine.network  # type: ignore[attr-defined]
+    lean = "LeanNetwork" if extra.keys() <= known else "ModuleNetwork"
+    assert type(network).__name__ == lean

@@ -20,7 +20,8 @@ The modules, in the order in which they build on each other:
 ``logits``      logits of chosen positions, and what is read off them
 ``network``     the three calls that scoring and generation need of a causal model
 ``modules``     these by transformers' own modules
-``parts``       the parts of known decoders, put together from weights by name
+``parts``       the usual parts of a decoder
+``building``    how known decoders are put together from weights by name
 ``taken``       these weights, taken out of those modules
 ``plans``       what the configurations of known decoders say
 ``straight``    their weights, read from files without transformers

@@ -62,14 +62,16 @@ class _Picked:
 
 @dataclass(frozen=True, kw_only=True)
 class _Reading:
-    """One pass: how queries and keys turn, what is hidden from them, where keys and values go.
+    """One pass: where tokens stand, how queries and keys turn, what is hidden from them, where keys
+    and values go.
 
     ``mask`` is added to attention scores; ``None``: causal, block by block where there is a
     ``strip``. It covers the header too, but in a ``step``. Without ``keep`` nothing is written to
     the slots. The last layer is computed for ``picked`` alone; ``None``: for all.
     """
 
-    turn: tuple[torch.Tensor, torch.Tensor]
+    positions: torch.Tensor
+    turn: tuple[torch.Tensor, torch.Tensor] | None
     mask: torch.Tensor | None
     slots: Slots
     keep: bool
@@ -151,7 +153,9 @@ class LeanNetwork:
         step: bool = False,
     ) -> _Reading:
         turn = self.decoder.rotation(positions)
-        return _Reading(turn=turn, mask=mask, slots=slots, keep=keep, step=step)
+        return _Reading(
+            positions=positions, turn=turn, mask=mask, slots=slots, keep=keep, step=step
+        )
 
     def _logits(self, hidden: torch.Tensor, index: torch.Tensor | None) -> Logits:
         flat = hidden.reshape(-1, hidden.shape[-1])
@@ -162,7 +166,7 @@ class LeanNetwork:
 
     def _run(self, ids: torch.Tensor, reading: _Reading) -> torch.Tensor:
         """Hidden states [rows, width, size] before the final norm, or [n, size] of those picked."""
-        x = self.decoder.embed(ids)
+        x = self.decoder.embed(ids, reading.positions)
         last = len(self.decoder.layers) - 1
         for number, layer in enumerate(self.decoder.layers):
             picked = reading.picked if number == last else None

@@ -1,15 +1,9 @@
-"""The usual parts of a decoder, and how they are put together from weights by name.
-
-Known are Llama, Mistral, Qwen2 and Qwen3 (RMS norm, rotary positions, gated feed-forward) and
-GPT-NeoX, of which Pythia is built (layer norm, partly rotary, attention and feed-forward side by
-side). The weights come out of transformers' modules (:mod:`harness_hf.taken`) or from the files of
-a checkpoint (:mod:`harness_hf.straight`); they have the same names in both.
-"""
+"""The usual parts of a decoder, and what each computes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
@@ -53,7 +47,6 @@ class Layer:
     heads: int
     groups: int
     size: int
-    rotated: int
     parallel: bool
     gate: Linear | None = None
     gate_and_up: Linear | None = None
@@ -66,9 +59,10 @@ class Layer:
         return float(self.size**-0.5)
 
     def project(
-        self, h: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]
+        self, h: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor] | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Queries, keys and values [rows, heads, width, size], turned to their positions."""
+        """Queries, keys and values [rows, heads, width, size], turned to their positions unless
+        ``turn`` is ``None``."""
         rows, width, _ = h.shape
         both = self.heads + self.groups
         parts = self.project_in(h).view(rows, width, both + self.groups, self.size).transpose(1, 2)
@@ -78,13 +72,16 @@ class Layer:
                 [self.query_norm(turned[:, : self.heads]), self.key_norm(turned[:, self.heads :])],
                 dim=1,
             )
+        if turn is None:
+            return turned[:, : self.heads], turned[:, self.heads :], value
         cosine, sine = turn
-        if self.rotated == self.size:
-            turned = turned * cosine + turned.roll(self.size // 2, -1) * sine
+        rotated = cosine.shape[-1]
+        if rotated == self.size:
+            turned = turned * cosine + turned.roll(rotated // 2, -1) * sine
         else:
-            first = turned[..., : self.rotated]
-            first = first * cosine + first.roll(self.rotated // 2, -1) * sine
-            turned = torch.cat([first, turned[..., self.rotated :]], dim=-1)
+            first = turned[..., :rotated]
+            first = first * cosine + first.roll(rotated // 2, -1) * sine
+            turned = torch.cat([first, turned[..., rotated:]], dim=-1)
         return turned[:, : self.heads], turned[:, self.heads :], value
 
     def feed(self, h: torch.Tensor, stream: torch.Tensor) -> torch.Tensor:
@@ -126,14 +123,16 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """All parts. ``cosines`` and ``sines`` [positions, rotated] turn queries and keys."""
+    """All parts. ``cosines`` and ``sines`` [positions, rotated] turn queries and keys, or learnt
+    ``places`` [positions, size] are added to the embeddings."""
 
     embedding: torch.Tensor
     layers: Sequence[Layer]
     final_norm: Norm
     head: Linear
-    cosines: torch.Tensor
-    sines: torch.Tensor
+    cosines: torch.Tensor | None = None
+    sines: torch.Tensor | None = None
+    places: torch.Tensor | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -146,9 +145,11 @@ class Decoder:
         assert self.head.weight is not None
         return int(self.head.weight.shape[0])
 
-    def embed(self, ids: torch.Tensor) -> torch.Tensor:
-        """Hidden states [rows, width, size] that go into the first layer."""
-        return functional.embedding(ids, self.embedding)
+    def embed(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Hidden states [rows, width, size] that go into the first layer; ``positions`` [rows or 1,
+        width]."""
+        found = functional.embedding(ids, self.embedding)
+        return found if self.places is None else found.add_(self.places[positions])
 
     @property
     def numbers(self) -> int:
@@ -164,134 +165,8 @@ class Decoder:
         for layer in self.layers:
             layer.let_go()
 
-    def rotation(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosines and signed sines [rows or 1, 1, width, rotated] of ``positions``."""
+    def rotation(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Cosines and signed sines [rows or 1, 1, width, rotated] of ``positions``, if it turns."""
+        if self.cosines is None or self.sines is None:
+            return None
         return self.cosines[positions].unsqueeze(1), self.sines[positions].unsqueeze(1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """What else a configuration says: how many ``layers``, query ``heads`` and key ``groups`` of
-    ``size`` numbers there are; ``normed``: queries and keys have norms of their own."""
-
-    layers: int
-    heads: int
-    groups: int
-    size: int
-    epsilon: float
-    activation: Activation
-    parallel: bool = False
-    normed: bool = False
-
-
-class Weights(Protocol):
-    """Where weights come from, by the names that checkpoints give them."""
-
-    def tensor(self, name: str) -> torch.Tensor | None:
-        """One tensor, ``None`` where there is none of this name."""
-        ...
-
-    def linear(self, *names: str) -> Linear:
-        """The matrix, with its bias, of the module ``names``; of several one below the other."""
-        ...
-
-    def head(self) -> Linear | None:
-        """The matrix that makes logits, ``None`` where that is the embeddings'."""
-        ...
-
-
-def put_together(
-    weights: Weights, shape: Shape, turn: tuple[torch.Tensor, torch.Tensor], *, gated: bool
-) -> Decoder:
-    """A decoder of ``shape``, a Llama or one like it if ``gated``, else a GPT-NeoX.
-
-    ``turn`` are tables of cosines and sines [positions, rotated], the first half of the sines
-    negated: then turning is ``x * cos + roll(x) * sin``.
-    """
-    names = _GATED if gated else _NEOX
-    make = _gated_layer if gated else _neox_layer
-    embedding = weights.tensor(f"{names.embedding}.weight")
-    assert embedding is not None
-    return Decoder(
-        embedding=embedding,
-        layers=[
-            make(weights, f"{names.layers}.{n}", shape, turn[0].shape[1])
-            for n in range(shape.layers)
-        ],
-        final_norm=_norm(weights, names.norm, shape),
-        head=weights.head() or Linear(weight=embedding, bias=None),
-        cosines=turn[0],
-        sines=turn[1],
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Names:
-    embedding: str
-    layers: str
-    norm: str
-
-
-_GATED = _Names(embedding="model.embed_tokens", layers="model.layers", norm="model.norm")
-_NEOX = _Names(
-    embedding="gpt_neox.embed_in", layers="gpt_neox.layers", norm="gpt_neox.final_layer_norm"
-)
-
-
-def _norm(weights: Weights, name: str, shape: Shape) -> Norm:
-    weight = weights.tensor(f"{name}.weight")
-    assert weight is not None
-    return Norm(weight=weight, shift=weights.tensor(f"{name}.bias"), epsilon=shape.epsilon)
-
-
-def _gated_layer(weights: Weights, name: str, shape: Shape, rotated: int) -> Layer:
-    attention, feed = f"{name}.self_attn", f"{name}.mlp"
-    gate_and_up = weights.linear(f"{feed}.gate_proj", f"{feed}.up_proj")
-    gate, up = gate_and_up.halves()
-    return Layer(
-        norm1=_norm(weights, f"{name}.input_layernorm", shape),
-        norm2=_norm(weights, f"{name}.post_attention_layernorm", shape),
-        project_in=weights.linear(*(f"{attention}.{part}_proj" for part in "qkv")),
-        output=weights.linear(f"{attention}.o_proj"),
-        gate_and_up=gate_and_up,
-        gate=gate,
-        up=up,
-        down=weights.linear(f"{feed}.down_proj"),
-        activation=shape.activation,
-        heads=shape.heads,
-        groups=shape.groups,
-        size=shape.size,
-        rotated=rotated,
-        parallel=False,
-        query_norm=_norm(weights, f"{attention}.q_norm", shape) if shape.normed else None,
-        key_norm=_norm(weights, f"{attention}.k_norm", shape) if shape.normed else None,
-    )
-
-
-def _neox_layer(weights: Weights, name: str, shape: Shape, rotated: int) -> Layer:
-    return Layer(
-        norm1=_norm(weights, f"{name}.input_layernorm", shape),
-        norm2=_norm(weights, f"{name}.post_attention_layernorm", shape),
-        project_in=_unweave(weights.linear(f"{name}.attention.query_key_value"), shape),
-        output=weights.linear(f"{name}.attention.dense"),
-        up=weights.linear(f"{name}.mlp.dense_h_to_4h"),
-        down=weights.linear(f"{name}.mlp.dense_4h_to_h"),
-        activation=shape.activation,
-        heads=shape.heads,
-        groups=shape.groups,
-        size=shape.size,
-        rotated=rotated,
-        parallel=shape.parallel,
-    )
-
-
-def _unweave(woven: Linear, shape: Shape) -> Linear:
-    """GPT-NeoX stores queries, keys and values head by head; put them one after the other."""
-
-    def sort(stored: torch.Tensor) -> torch.Tensor:
-        by_head = stored.view(shape.heads, 3, shape.size, *stored.shape[1:])
-        return by_head.transpose(0, 1).reshape(stored.shape).contiguous()
-
-    assert woven.weight is not None
-    bias = None if woven.bias is None else sort(woven.bias)
-    return replace(woven, weight=sort(woven.weight), bias=bias)

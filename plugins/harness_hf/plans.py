@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from harness_hf.parts import Shape
+from harness_hf.building import GATED, NEOX, Architecture, Shape
 from harness_hf.products import Activation
 
 if TYPE_CHECKING:
@@ -32,16 +32,27 @@ SIZED = SAYS_NOTHING | TRAINING | ELSEWHERE
 SIZED |= {"hidden_act", "hidden_size", "intermediate_size", "num_attention_heads"}
 SIZED |= {"num_hidden_layers", "rope_parameters", "rope_scaling", "tie_word_embeddings"}
 SIZED |= {"vocab_size"}
-GATED = SIZED | {"head_dim", "num_key_value_heads", "rms_norm_eps", "rope_theta"}
-QWEN = GATED | {"layer_types", "max_window_layers", "sliding_window", "use_sliding_window"}
-NEOX = SIZED | {"attention_bias", "is_decoder", "layer_norm_eps", "rotary_emb_base", "rotary_pct"}
-NEOX |= {"use_parallel_residual"}
+GATED_KEYS = SIZED | {"head_dim", "num_key_value_heads", "rms_norm_eps", "rope_theta"}
+QWEN_KEYS = GATED_KEYS | {
+    "layer_types",
+    "max_window_layers",
+    "sliding_window",
+    "use_sliding_window",
+}
+NEOX_KEYS = SIZED | {
+    "attention_bias",
+    "is_decoder",
+    "layer_norm_eps",
+    "rotary_emb_base",
+    "rotary_pct",
+}
+NEOX_KEYS |= {"use_parallel_residual"}
 KEYS: Mapping[str, set[str]] = {
-    "llama": GATED | {"attention_bias", "mlp_bias", "pretraining_tp"},
-    "mistral": GATED | {"sliding_window"},
-    "qwen2": QWEN,
-    "qwen3": QWEN | {"attention_bias"},
-    "gpt_neox": NEOX,
+    "llama": GATED_KEYS | {"attention_bias", "mlp_bias", "pretraining_tp"},
+    "mistral": GATED_KEYS | {"sliding_window"},
+    "qwen2": QWEN_KEYS,
+    "qwen3": QWEN_KEYS | {"attention_bias"},
+    "gpt_neox": NEOX_KEYS,
 }
 """By model type, the keys that are known."""
 ROTATIONS: Mapping[str, set[str]] = {
@@ -73,12 +84,11 @@ FUNCTIONS: Mapping[str, Function] = {
 class Plan:
     """How a decoder is put together; ``tensors`` are what its files must hold, name to shape.
 
-    ``gated``: a Llama or one like it, else a GPT-NeoX. ``frequencies`` [rotated / 2] are radians
-    per position. ``tied``: the embeddings make the logits, too. ``window``: how many tokens a token
-    sees, ``None`` for all.
+    ``frequencies`` [rotated / 2] are radians per position. ``tied``: the embeddings make the
+    logits, too. ``window``: how many tokens a token sees, ``None`` for all.
     """
 
-    gated: bool
+    architecture: Architecture
     shape: Shape
     tensors: Sizes
     frequencies: torch.Tensor
@@ -88,7 +98,7 @@ class Plan:
     def rotations(
         self, most: int, device: torch.device, dtype: torch.dtype
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tables [``most``, rotated] for :func:`harness_hf.parts.put_together`."""
+        """Tables [``most``, rotated] for :func:`harness_hf.building.put_together`."""
         positions = torch.arange(most, device=device)[:, None].float()
         angles = positions * self.frequencies.to(device)
         cosine, sine = angles.cos(), angles.sin()
@@ -181,7 +191,7 @@ def _gated(said: _Said, kind: str) -> Plan:
     theta = rope.number("rope_theta", values.get("rope_theta"))
     tied = said.flag("tie_word_embeddings")
     return Plan(
-        gated=True,
+        architecture=GATED,
         shape=shape,
         tensors=_gated_tensors(said, shape, kind, tied=tied),
         frequencies=_frequencies(rope, theta, shape.size),
@@ -236,7 +246,7 @@ def _neox(said: _Said) -> Plan:
     rest = {key: value for key, value in rope.values.items() if key != "partial_rotary_factor"}
     tied = said.flag("tie_word_embeddings")
     return Plan(
-        gated=False,
+        architecture=NEOX,
         shape=shape,
         tensors=_neox_tensors(said, shape, tied=tied),
         frequencies=_frequencies(_Said(rest), theta, rotated),

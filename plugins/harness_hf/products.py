@@ -155,6 +155,7 @@ def join(modules: tuple[Any, ...]) -> Linear:
 
 
 def linear(module: Any) -> Linear:
-    """The matrix of one module."""
+    """The matrix of one module; transformers' ``Conv1D`` keeps it the other way around."""
     bias = None if module.bias is None else module.bias.data
-    return Linear(weight=module.weight.data, bias=bias, sources=(module,))
+    weight = module.weight.data.t() if type(module).__name__ == "Conv1D" else module.weight.data
+    return Linear(weight=weight, bias=bias, sources=(module,))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness_hf.batching import LOG
+from harness_hf.building import put_together
 from harness_hf.checkpoint import read_json
-from harness_hf.parts import put_together
 from harness_hf.plans import plan_of
 from harness_hf.prefix import prefix_files
 from harness_hf.probe import LENGTHS, agreeing_lean
@@ -54,7 +54,7 @@ def read_lean(described: Described) -> LeanNetwork | None:
     weights = _FileWeights(there, device, dtype)
     try:
         turn = plan.rotations(max(most, *LENGTHS), device, dtype)  # enough to try it, too
-        network = agreeing_lean(put_together(weights, plan.shape, turn, gated=plan.gated), device)
+        network = agreeing_lean(put_together(weights, plan.architecture, plan.shape, turn), device)
     except (RuntimeError, MemoryError, OSError) as error:
         LOG.info("%s: not read straight: %s", options.source, str(error).split("\n")[0])
         return None
@@ -90,18 +90,18 @@ class _FileWeights:
         self._dtype = dtype
 
     def tensor(self, name: str) -> torch.Tensor | None:
-        """See :meth:`harness_hf.parts.Weights.tensor`."""
+        """See :meth:`harness_hf.building.Weights.tensor`."""
         return self._read(name) if name in self._tensors else None
 
     def linear(self, *names: str) -> Linear:
-        """See :meth:`harness_hf.parts.Weights.linear`."""
+        """See :meth:`harness_hf.building.Weights.linear`."""
         weights = [self._read(f"{name}.weight") for name in names]
         biases = [self._read(f"{n}.bias") for n in names if f"{n}.bias" in self._tensors]
         bias = _stacked(biases) if biases else None
         return Linear(weight=_stacked(weights), bias=bias)
 
     def head(self) -> Linear | None:
-        """See :meth:`harness_hf.parts.Weights.head`."""
+        """See :meth:`harness_hf.building.Weights.head`."""
         name = next((name for name in HEADS if f"{name}.weight" in self._tensors), None)
         return None if name is None else self.linear(name)
 
