@@ -104,7 +104,7 @@ def test_heads_answer_as_on_the_cpu(device: str, tmp_path: Path) -> None:
         same(found, expected)
         for one, other in zip(found, expected, strict=True):
             if other.logprobs is not None:
-                assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+                assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
 
 
 def test_the_host_looks_once_in_eight_tokens(tmp_path: Path) -> None:
