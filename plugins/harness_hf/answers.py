@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Continue = Callable[[Sequence[Job]], Iterator[tuple[int, Continuation | None]]]
 
 NO_MEMORY = "out of memory even for this request alone"
+NO_NUMBERS = "the model computes logits that are no finite numbers"
 
 
 def answer_language(

@@ -45,6 +45,8 @@ VOCABULARIES = (
     "sentencepiece.bpe.model",
     "tekken.json",
 )
+LFS_POINTER = b"version "
+"""The first eight bytes of what git leaves in the place of a large file."""
 GENERATION = "generation_config.json"
 SHARD_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SINGLE_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -124,9 +126,14 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON: {error}.") from error
+        raise DataError(
+            f"{path}: cannot be read as JSON: {error}.\nFetch or save the checkpoint again."
+        ) from error
     if not isinstance(value, dict):
-        raise DataError(f"{path}: holds a JSON {type(value).__name__}, not an object.")
+        raise DataError(
+            f"{path}: holds a JSON {type(value).__name__}, not an object.\n"
+            "Fetch or save the checkpoint again."
+        )
     return value
 
 
@@ -152,6 +159,8 @@ def _shards(folder: Path, index: str) -> tuple[Path, ...]:
     placed = read_json(folder / index).get("weight_map")
     if not isinstance(placed, dict) or not placed:
         raise DataError(f"{folder / index}: holds no weight_map.")
+    if not all(isinstance(name, str) for name in placed.values()):
+        raise DataError(f"{folder / index}: weight_map names files that are no texts.")
     names = sorted(set(placed.values()))
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
@@ -179,6 +188,11 @@ def read_header(path: Path) -> Iterator[Tensor]:
     with path.open("rb") as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if start == LFS_POINTER:
+            raise DataError(
+                f"{path}: is a pointer of Git LFS, not the file itself.\n"
+                "Run git lfs pull in the checkpoint's folder, or fetch it again."
+            )
         if not 2 <= length <= min(size - 8, MOST_HEADER):
             raise DataError(
                 f"{path}: not a safetensors file, or cut short: {size:,} bytes, of which the "

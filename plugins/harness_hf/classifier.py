@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
 from harness.types import Classify, Response, Sent
-from harness_hf.answers import NO_MEMORY
+from harness_hf.answers import NO_MEMORY, NO_NUMBERS
 from harness_hf.heads import Head, Row
 from harness_hf.labels import Labels
 from harness_hf.sharing import common
@@ -15,6 +15,8 @@ from harness_hf.tokens import Codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    import torch
 
     from harness.types import Request
     from harness_hf.described import Described
@@ -98,16 +100,20 @@ class Classifier:
                 continue
             jobs.append((number, orders[request.labels], reading))
         for part, logits in self.head.run([reading.row for _, _, reading in jobs]):
-            tables = None if logits is None else logits.double().log_softmax(dim=-1).tolist()
             for place, job in enumerate(part):
                 number, order, reading = jobs[job]
-                yield (
-                    number,
-                    Response(error=NO_MEMORY)
-                    if tables is None
-                    else Response(
-                        logprobs=tuple(tables[place][label] for label in order),
-                        prompt_tokens=len(reading.row.ids),
-                        prompt_truncated=reading.cut > 0,
-                    ),
-                )
+                yield number, _response(None if logits is None else logits[place], order, reading)
+
+
+def _response(logits: torch.Tensor | None, order: Sequence[int], reading: Reading) -> Response:
+    """The answer by ``logits`` [labels]; ``order`` says which of them the task asks for."""
+    if logits is None:
+        return Response(error=NO_MEMORY)
+    if not bool(logits.isfinite().all()):
+        return Response(error=NO_NUMBERS)
+    table = logits.double().log_softmax(dim=-1).tolist()
+    return Response(
+        logprobs=tuple(table[label] for label in order),
+        prompt_tokens=len(reading.row.ids),
+        prompt_truncated=reading.cut > 0,
+    )

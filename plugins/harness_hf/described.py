@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
 from harness.types import ModelInfo
 from harness_hf.chat import find_template
 from harness_hf.checkpoint import digest, generation_settings, read_tensors
@@ -52,6 +52,15 @@ class Described:
         Raises :class:`harness.errors.UsageError`, :class:`harness.errors.DataError` or
         :class:`harness.errors.ModelError` for a checkpoint that is not there or is broken.
         """
+        try:
+            return self._info()
+        except OSError as error:  # a folder or file that may not be read, a disk that fails
+            raise DataError(
+                f"hf: {self.options.source}: {error.filename or 'a file'} cannot be read: "
+                f"{error.strerror or error}.\nMake it readable, or fetch the checkpoint again."
+            ) from error
+
+    def _info(self) -> ModelInfo:
         checkpoint = self.checkpoint
         notes = checkpoint.notes
         said = notes.get("parameters")
@@ -113,7 +122,7 @@ class Described:
         the model was made for.
         """
         config = self.checkpoint.config
-        asked, stated = self.options.max_length, stated_context(config)
+        asked, stated = self.options.max_length, stated_context(config, self.options.source)
         if asked and stated and asked > stated and config.get("model_type") not in RELATIVE:
             raise UsageError(
                 f"{self.options.scheme}: max_length={asked:,} is more than the {stated:,} tokens "
@@ -144,16 +153,29 @@ class Described:
         return settings | {key: value for key, value in optional.items() if value}
 
 
-def stated_context(config: Mapping[str, Any]) -> int | None:
-    """How many tokens ``config`` says that the model reads."""
+def stated_context(config: Mapping[str, Any], source: str) -> int | None:
+    """How many tokens the ``config`` of the checkpoint ``source`` says that the model reads.
+
+    Raises :class:`harness.errors.DataError` where what it says is no number of tokens.
+    """
     text = config.get("text_config")
-    found = [c[k] for c in (config, text or {}) for k in CONTEXT_KEYS if c.get(k)]
-    if not found:
+    parts = (config, text if isinstance(text, dict) else {})
+    found = next(((k, c[k]) for c in parts for k in CONTEXT_KEYS if c.get(k)), None)
+    if found is None:
         return None
-    if any(name in str(config.get("model_type")) for name in BEHIND_PADDING):
-        pad = config.get("pad_token_id", 1)
-        return int(found[0]) - int(pad or 0) - 1
-    return int(found[0])
+    name, value = found
+    before = 0
+    if any(kind in str(config.get("model_type")) for kind in BEHIND_PADDING):
+        before = config.get("pad_token_id", 1)
+        before = before + 1 if isinstance(before, int) else 1
+    if not isinstance(value, int) or value - before < 1:
+        said = f"{name}={str(value)[:40]}"
+        said += f" and pad_token_id={before - 1}" if before else ""
+        raise DataError(
+            f"hf: {source}: config.json says {said}: that is no number of tokens to read.\n"
+            "Take the config.json that the weights were saved with."
+        )
+    return value - before
 
 
 def _texts(notes: Mapping[str, Any], key: str) -> tuple[str, ...]:

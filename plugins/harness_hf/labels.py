@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, UsageError, suggestion
 from harness_hf.batching import LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness_hf.described import Described
 
@@ -35,10 +35,7 @@ class Labels:
         """
         config, options = described.checkpoint.config, described.options
         who = f"{options.scheme}:{options.source}"
-        stored = config.get("id2label")
-        if not isinstance(stored, dict) or not stored:
-            stored = {str(n): f"LABEL_{n}" for n in range(int(config.get("num_labels") or 2))}
-        names = [str(stored[key]) for key in sorted(stored, key=int)]
+        names = _names(config, who)
         kind = config.get("problem_type")
         if len(names) < 2 or kind in ("regression", "multi_label_classification"):
             said = f"is made for {kind}" if kind else f"has the one label {names[0]}"
@@ -101,6 +98,20 @@ class Labels:
             f"{f', of which it has no {_list(missing)}' if missing else ''}.\n"
             f"Where it means the same by other words: labels={self.names[0]}={task[0]};..."
         )
+
+
+def _names(config: Mapping[str, Any], who: str) -> list[str]:
+    """What ``config`` calls the logits, in their order."""
+    stored, count = config.get("id2label"), config.get("num_labels") or 2
+    try:
+        if not isinstance(stored, dict) or not stored:
+            return [f"LABEL_{number}" for number in range(int(count))]
+        return [str(stored[key]) for key in sorted(stored, key=int)]
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{who}: config.json numbers its labels (id2label, num_labels) by what are no numbers: "
+            f"{error}.\nTake the config.json that the weights were saved with."
+        ) from error
 
 
 def _type(tag: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, ModelError
 from harness_hf.batching import LOG, is_out_of_memory
+from harness_hf.checkpoint import read_json
 from harness_hf.memory import check_memory
 from harness_hf.quiet import import_transformers, quiet
 from harness_hf.work import WORKS
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LEAST_SHARE = 2
 """Embeddings are padded to round numbers, never to more than twice the tokenizer's size."""
+
+MANY_LAYERS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,7 @@ def load(described: Described) -> Loaded:
 
     options, device = described.options, described.device
     check_memory(described)
+    _check_layers(described)
     tokenizer = load_tokenizer(described.checkpoint, options)
     loaded = _read_straight(described, tokenizer)
     if loaded is None:
@@ -85,6 +89,7 @@ def load(described: Described) -> Loaded:
             model=model,
             attention=options.attention,
         )
+    _check_ends(loaded.ends, options.source)
     _check_vocabulary(loaded, options.source)
     _warn_of_other_marks(_marks(described.checkpoint.config), tokenizer, options.source)
     return loaded
@@ -131,9 +136,15 @@ def load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
             warned["sequence-length-is-longer-than-the-specified-maximum"] = True
         return tokenizer
     except Exception as error:  # whatever the tokenizer's own code raises
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            if (checkpoint.folder / name).is_file():
+                read_json(checkpoint.folder / name)  # which says what is wrong, and of which file
+        # transformers looks at the configuration, too, before it chooses a tokenizer
+        part = "config.json" if "alidation error" in str(error) else "the tokenizer"
+        said = _first_line(error)
+        said = f"{said} is missing" if isinstance(error, KeyError) else said
         raise DataError(
-            f"hf: {options.source}: the tokenizer cannot be loaded: {_first_line(error)}\n"
-            + _remote_hint(error)
+            f"hf: {options.source}: {part} cannot be loaded: {said}\n{_remote_hint(error)}"
         ) from error
 
 
@@ -224,6 +235,27 @@ def _tensor_words(key: Any) -> str:
         return str(name)
     has, wanted = ("x".join(map(str, shape)) for shape in shapes)
     return f"{name}: {has} instead of {wanted}"
+
+
+def _check_layers(described: Described) -> None:
+    """Building layers that no file holds takes all memory before anything is compared."""
+    layers = described.checkpoint.config.get("num_hidden_layers")
+    held = len(described.tensors)
+    if isinstance(layers, int) and layers > max(held, MANY_LAYERS):  # some share their tensors
+        raise DataError(
+            f"hf: {described.options.source}: config.json says {layers:,} layers, the weight files "
+            f"hold {held:,} tensors.\nTake the config.json that the weights were saved with."
+        )
+
+
+def _check_ends(ends: Any, source: str) -> None:
+    found = ends if isinstance(ends, list | tuple) else [] if ends is None else [ends]
+    strange = next((one for one in found if not isinstance(one, int)), None)
+    if strange is not None:
+        raise DataError(
+            f"hf: {source}: eos_token_id is {str(strange)[:40]!r}, no token id.\n"
+            "Mend config.json or generation_config.json."
+        )
 
 
 def _check_vocabulary(loaded: Loaded, source: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
 from harness.types import Response, Sent, Tag
-from harness_hf.answers import NO_MEMORY
+from harness_hf.answers import NO_MEMORY, NO_NUMBERS
 from harness_hf.heads import Head, Row
 from harness_hf.labels import OUTSIDE, Labels
 from harness_hf.tokens import Codec
@@ -131,21 +131,23 @@ def _owners(lengths: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[in
 @dataclass
 class _Sentence:
     """A request under way. ``words`` are the head's labels as tags; ``left`` windows are to come,
-    ``read`` tokens have been read, and ``lost`` says that no memory was left for one."""
+    ``read`` tokens have been read, and ``lost`` says why one gave no tags, if so."""
 
     tags: list[str]
     words: tuple[str, ...]
     left: int
     read: int = 0
-    lost: bool = False
+    lost: str | None = None
 
     def take(self, window: Window, logits: torch.Tensor | None) -> None:
         """Write down the tags of the words that ``window`` decides about, by its ``logits``
         [tokens, labels]."""
         self.left -= 1
         if logits is None:
-            self.lost = True
+            self.lost = NO_MEMORY
             return
+        if not bool(logits[: len(window.ids)].isfinite().all()):
+            self.lost = NO_NUMBERS
         self.read += len(window.ids)
         best = logits.argmax(dim=-1).tolist()
         for word, place in window.places:
@@ -153,8 +155,8 @@ class _Sentence:
 
     def response(self) -> Response:
         """The answer when no window is left."""
-        if self.lost:
-            return Response(error=NO_MEMORY)
+        if self.lost is not None:
+            return Response(error=self.lost)
         return Response(tags=tuple(self.tags), prompt_tokens=self.read)
 
 

@@ -61,7 +61,14 @@ OTHER_HEADS = ("Classification", "QuestionAnswering", "MaskedLM", "MultipleChoic
 def reject_other_heads(config: Mapping[str, Any], options: Options) -> None:
     """Raise :class:`harness.errors.DataError` for a checkpoint that the scheme cannot ask."""
     work = WORKS[options.scheme]
-    names = [str(n) for n in config.get("architectures") or ()]
+    kind = config.get("model_type", "")
+    if not isinstance(kind, str):
+        raise DataError(
+            f"{options.scheme}: {options.source}: config.json says model_type={str(kind)[:40]}, "
+            "which names no architecture.\nTake the config.json that the weights were saved with."
+        )
+    said = config.get("architectures")
+    names = [str(name) for name in said] if isinstance(said, list) else []
     wrong = names and (
         not any(n.endswith(work.heads) for n in names)
         if work.heads

@@ -56,7 +56,7 @@ def open_base(start: Start, kind: RequestKind, length: int | None) -> Base:
     checkpoint = find(Options(scheme="hf", source=str(start.folder)))
     config = _config(checkpoint)
     _refuse_objective(config, kind, start.name)
-    own = stated_context(checkpoint.config)
+    own = stated_context(checkpoint.config, start.name)
     bound = None if checkpoint.config.get("model_type") in RELATIVE else own
     if length is not None and bound is not None and length > bound:
         raise UsageError(

@@ -1,0 +1,141 @@
+"""Broken checkpoints end in a line or two that name the culprit, whatever is broken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from hf_tiny import write_checkpoint, write_head  # noqa: E402
+from test_hf_heads import model_of  # noqa: E402
+from test_hf_models import ask  # noqa: E402
+
+from harness.errors import DataError  # noqa: E402
+from harness.types import Classify, Generate, Loglikelihood, Tag  # noqa: E402
+
+LABELS = ("negative", "positive")
+REQUESTS: dict[str, Any] = {
+    "hf": Generate(prompt="Once", max_tokens=2),
+    "hf-tagger": Tag(tokens=("Once", "upon")),
+    "hf-classifier": Classify(texts=("Once",), labels=tuple((name,) for name in LABELS)),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    write_checkpoint(folder / "hf", "llama")
+    write_head(folder / "hf-tagger", "bert", "TokenClassification", ("O", "B-PER"))
+    write_head(folder / "hf-classifier", "bert", "SequenceClassification", LABELS)
+    return folder
+
+
+def config(**settings: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        stored = json.loads(path.read_text(encoding="utf-8")) | settings
+        path.write_text(json.dumps(stored), encoding="utf-8")
+
+    return change
+
+
+def put(name: str, text: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_text(text, encoding="utf-8") and None
+
+
+def in_shards(placed: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / "model.safetensors").rename(folder / "one.safetensors")
+        put("model.safetensors.index.json", json.dumps({"weight_map": placed}))(folder)
+
+    return change
+
+
+EVERY = tuple(REQUESTS)
+BROKEN: list[tuple[str, tuple[str, ...], Callable[[Path], None], str]] = [
+    ("no json", EVERY, put("config.json", "{nope"), "config.json: cannot be read as JSON"),
+    ("a list", EVERY, put("config.json", "[1]"), "config.json: holds a JSON list"),
+    ("a kind", EVERY, config(model_type=[1]), r"says model_type=\[1\], which names no"),
+    ("layers", EVERY, config(num_hidden_layers=10**9), "says 1,000,000,000 layers, the weight"),
+    ("text", EVERY, config(max_position_embeddings="many"), "max_position_embeddings=many: that"),
+    ("less", EVERY, config(max_position_embeddings=-5), "says max_position_embeddings=-5: that is"),
+    ("a word", EVERY[1:], config(hidden_size="x"), "config.json cannot be loaded: .*'hidden_size'"),
+    ("labels", EVERY[1:], config(id2label={"x": "a", "y": "b"}), "cannot be loaded|no numbers"),
+    ("no tokens", EVERY, put("tokenizer.json", ""), "tokenizer.json: cannot be read as JSON"),
+    ("listed", EVERY, put("tokenizer_config.json", "[]"), "tokenizer_config.json: holds a JSON"),
+    ("pointer", EVERY, put("model.safetensors", "version https://git-lfs"), "pointer of Git LFS"),
+    (
+        "shards",
+        EVERY,
+        in_shards({"a": "one.safetensors", "b": "two"}),
+        "1 of 2 weight .* first two",
+    ),
+    ("numbers", EVERY, in_shards({"a": 1}), "weight_map names files that are no texts"),
+    ("no end", ("hf",), put("generation_config.json", '{"eos_token_id": "x"}'), "'x', no token id"),
+    (
+        "behind",
+        ("hf-tagger",),
+        config(model_type="roberta", pad_token_id=100),
+        "max_position_embeddings=64 and pad_token_id=100: that is no number of tokens",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "broken", "words"),
+    [
+        pytest.param(scheme, change, words, id=f"{name}-{scheme}")
+        for name, schemes, change, words in BROKEN
+        for scheme in schemes
+    ],
+)
+def test_what_is_broken_is_named(
+    made: Path, tmp_path: Path, scheme: str, broken: Callable[[Path], None], words: str
+) -> None:
+    folder = Path(shutil.copytree(made / scheme, tmp_path / "copy"))
+    broken(folder)
+    with pytest.raises(DataError, match=words) as error:
+        model = model_of(scheme, folder)
+        _ = model.info
+        ask(model, [REQUESTS[scheme]])
+    assert len(str(error.value).splitlines()) <= 3
+    assert str(folder) in str(error.value)
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(made / "hf", tmp_path / "copy"))
+    opened = Path.open
+
+    def refused(self: Path, *arguments: Any, **keywords: Any) -> Any:
+        if self.name == "model.safetensors":  # the tests may run as root, who may read all
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(DataError, match=r"model.safetensors cannot be read: Permission denied"):
+        _ = model_of("hf", folder).info
+
+
+@pytest.mark.parametrize("scheme", EVERY)
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_weights_that_are_no_numbers_give_no_answer(
+    made: Path, tmp_path: Path, scheme: str, number: str
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(made / scheme, tmp_path / "copy"))
+    file = folder / "model.safetensors"
+    weights = {name: weight.fill_(float(number)) for name, weight in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
+    request = REQUESTS[scheme]
+    if scheme == "hf":
+        request = Loglikelihood(context="Once", continuation=" upon")
+    (answer,) = ask(model_of(scheme, folder), [request])
+    assert answer.error is not None and "the model computes" in answer.error
