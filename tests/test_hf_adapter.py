@@ -199,6 +199,20 @@ def test_path_that_does_not_exist_suggests_a_near_one(made: Path) -> None:
         _ = model_at(made / "config.json").info
 
 
+def test_a_folder_has_no_revisions(made: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder: revision=main chooses among those of a hub"):
+        _ = model_at(made, revision="main").info
+
+
+def test_an_attention_that_is_not_installed_says_what_else_there_is(made: Path) -> None:
+    from transformers.utils import is_flash_attn_2_available
+
+    if is_flash_attn_2_available():
+        pytest.skip("FlashAttention 2 is installed")
+    with pytest.raises(ModelError, match=r"cannot use attn=flash_attention_2: (.|\n)*attn=sdpa"):
+        ask(model_at(made, attn="flash_attention_2"), [Generate(prompt="a", max_tokens=1)])
+
+
 def test_hub_id_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub.constants
 

@@ -27,6 +27,8 @@ LEAST_SHARE = 2
 """Embeddings are padded to round numbers, never to more than twice the tokenizer's size."""
 
 MANY_LAYERS = 1000
+ATTENTION_WORDS = ("FlashAttention", "flash_attn", "attn_implementation", "scaled_dot_product")
+"""What transformers says of an attention that it cannot use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +190,15 @@ def _explain(error: Exception, checkpoint: Checkpoint, options: Options) -> Data
     text = str(error)
     kind = checkpoint.config.get("model_type", "unknown")
     if isinstance(error, MemoryError) or "allocate memory" in text:
-        return ModelError(f"hf: {options.source} does not fit in memory: {_first_line(error)}")
+        return ModelError(
+            f"hf: {options.source} does not fit in memory: {_first_line(error)}\n"
+            "Use a smaller dtype or a smaller model."
+        )
+    if options.attention and any(word in text for word in ATTENTION_WORDS):
+        return ModelError(
+            f"hf: {options.source} cannot use attn={options.attention}: {_first_line(error)}\n"
+            "Use attn=sdpa or attn=eager, or leave it out."
+        )
     if "model_type" not in checkpoint.config:
         return DataError(
             f"hf: {options.source}: config.json does not say what architecture it is of: "

@@ -22,12 +22,17 @@ WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.py", "*.jinja"]
 def find(options: Options) -> Checkpoint:
     """Return the checkpoint that ``options.source`` names, fetched from the hub if need be.
 
-    Raises :class:`harness.errors.UsageError` for a path that does not exist and
+    Raises :class:`harness.errors.UsageError` for a path that does not exist or has no revisions and
     :class:`harness.errors.ModelError` for a hub id that cannot be had, or whose weights no memory
     here could hold.
     """
     folder = Path(options.source).expanduser()
     if folder.is_dir():
+        if options.revision:
+            raise UsageError(
+                f"hf: {options.source} is a folder: revision={options.revision} chooses among "
+                "those of a hub id only.\nLeave it out, or name the id."
+            )
         return open_checkpoint(folder)
     if folder.is_file():
         raise UsageError(
