@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,34 @@ def test_long_prompts_and_texts(tmp_path: Path) -> None:
     (encoder, decoder) = model.tokens(Generate(prompt=long, max_tokens=4))
     assert (encoder.role, decoder.role, len(encoder.ids)) == ("encoder", "decoder", 64)
     assert encoder.pieces[-1] == "</s>" and encoder.cut > 0
+
+
+def test_a_long_text_is_scored_in_passes_within_the_budget(tmp_path: Path) -> None:
+    write_seq2seq(tmp_path, "bart")
+    requests = [
+        Loglikelihood(context="", continuation=PROMPTS[1] * 12),
+        Loglikelihood(context="", continuation="a boat"),
+        Loglikelihood(context="a", continuation="b"),
+    ]
+    model: Any = model_at(tmp_path)
+    whole = ask(model, requests)
+    tables: list[tuple[int, int]] = []
+    network = model._engine.network
+    forward = network.model.forward
+
+    def watched(**inputs: Any) -> Any:
+        found = forward(**inputs)
+        tables.append((inputs["decoder_input_ids"].numel(), found.logits.shape[:-1].numel()))
+        return found
+
+    network.model.forward = watched
+    model._engine.budget = replace(model._engine.budget, tokens=200)
+    answers = ask(model, requests)
+    assert [a.logprob for a in answers] == pytest.approx([a.logprob for a in whole], rel=1e-6)
+    assert [a.tokens for a in answers] == [a.tokens for a in whole]
+    assert len(tables) > 3 and max(read for read, _ in tables) <= 200
+    # of no token but the scored ones are there logits
+    assert sum(logits for _, logits in tables) == sum(a.tokens or 0 for a in answers)
 
 
 def test_stop_strings_and_memory(tmp_path: Path) -> None:

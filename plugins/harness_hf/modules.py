@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,8 @@ from harness_hf.network import branch_mask, causal_mask
 from harness_hf.slots import Slots
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness_hf.slots import Header
 
 MaskStyle = Literal["dense", "padding", "none"]
@@ -139,23 +142,31 @@ class ModuleNetwork:
         return {"position_ids": positions} if self.takes_positions else {}
 
     def _forward(self, ids: torch.Tensor, index: torch.Tensor, **inputs: Any) -> Logits:
-        """Logits at flat positions ``index`` of ``ids``.
-
-        Only they go through the output head: they are picked from its input, so that whatever the
-        architecture does to logits afterwards (scaling, capping) still happens.
-        """
-
-        def pick(_module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-            hidden = arguments[0]
-            flat = hidden.reshape(-1, hidden.shape[-1]).index_select(0, index)
-            return (flat.unsqueeze(0), *arguments[1:])
-
-        handle = self.head.register_forward_pre_hook(pick)
-        try:
+        """Logits at flat positions ``index`` of ``ids``."""
+        with picked(self.head, index):
             output = self.model(input_ids=ids, return_dict=True, **inputs)
-        finally:
-            handle.remove()
         return Logits(rows=output.logits.flatten(0, -2))
+
+
+@contextmanager
+def picked(head: Any, index: torch.Tensor) -> Iterator[None]:
+    """Inside, only the flat positions ``index`` [n] go through the output ``head``, which then
+    gives [1, n, vocabulary].
+
+    They are picked from its input, so that whatever an architecture does to logits afterwards
+    (scaling, capping) still happens.
+    """
+
+    def pick(_module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        hidden = arguments[0]
+        flat = hidden.reshape(-1, hidden.shape[-1]).index_select(0, index)
+        return (flat.unsqueeze(0), *arguments[1:])
+
+    handle = head.register_forward_pre_hook(pick)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def cache_argument(model: Any) -> str:

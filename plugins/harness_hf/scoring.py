@@ -39,6 +39,14 @@ class Likelihood:
     logprob: float
     greedy: bool
 
+    def plus(self, other: Likelihood) -> Likelihood:
+        """That of both together."""
+        return Likelihood(logprob=self.logprob + other.logprob, greedy=self.greedy and other.greedy)
+
+
+NOTHING = Likelihood(logprob=0.0, greedy=True)
+"""That of no tokens."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Piece:
@@ -76,6 +84,28 @@ class Targets:
         misses.index_add_(0, owners, (~scored.greedy).long().cpu())
 
 
+class Totals:
+    """Likelihoods of items that are scored in ``pieces``, so many of each."""
+
+    def __init__(self, pieces: Sequence[int]) -> None:
+        """Nothing is scored yet."""
+        self._left = list(pieces)
+        self._found: list[Likelihood | None] = [NOTHING for _ in pieces]
+
+    def empty(self) -> Iterator[tuple[int, Likelihood | None]]:
+        """Yield ``(item, likelihood)`` of the items without a piece."""
+        yield from ((item, NOTHING) for item, left in enumerate(self._left) if not left)
+
+    def add(self, item: int, found: Likelihood | None) -> Iterator[tuple[int, Likelihood | None]]:
+        """Add a piece of ``item`` and yield the item if it was the last one; ``None`` for what no
+        memory was left for, which the whole item then is."""
+        self._left[item] -= 1
+        total = self._found[item]
+        self._found[item] = None if found is None or total is None else total.plus(found)
+        if not self._left[item]:
+            yield item, self._found[item]
+
+
 class Scorer:
     """Scores windows on one network.
 
@@ -94,24 +124,10 @@ class Scorer:
         ``None`` instead of a likelihood: no memory for it, even alone.
         """
         pieces = [_Piece(owner=i, window=w) for i, ws in enumerate(windows) for w in ws if w.scored]
-        left = [sum(1 for w in ws if w.scored) for ws in windows]
-        totals: list[Likelihood | None] = [Likelihood(logprob=0.0, greedy=True) for _ in windows]
-        for item, count in enumerate(left):
-            if count == 0:
-                yield item, totals[item]
+        totals = Totals([sum(1 for w in ws if w.scored) for ws in windows])
+        yield from totals.empty()
         for number, found in self._score_all([p.window for p in pieces]):
-            item = pieces[number].owner
-            left[item] -= 1
-            total = totals[item]
-            totals[item] = (
-                None
-                if found is None or total is None
-                else Likelihood(
-                    logprob=total.logprob + found.logprob, greedy=total.greedy and found.greedy
-                )
-            )
-            if left[item] == 0:
-                yield item, totals[item]
+            yield from totals.add(pieces[number].owner, found)
 
     def _score_all(self, windows: Sequence[Window]) -> Iterator[tuple[int, Likelihood | None]]:
         for cluster, rows in self._plan(windows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,9 @@ from harness_hf.budget import budget_of
 from harness_hf.engine import end_tokens
 from harness_hf.generation import Row, look_on, next_few
 from harness_hf.logits import Logits
-from harness_hf.modules import cache_argument
+from harness_hf.modules import cache_argument, picked
 from harness_hf.network import inference
-from harness_hf.scoring import Likelihood, Targets
+from harness_hf.scoring import Likelihood, Targets, Totals
 
 if TYPE_CHECKING:
     from harness.types import Request, Response
@@ -59,7 +60,7 @@ class EncoderDecoder:
         self.model = model
         self.device = device
         self.cache = cache_argument(model)
-        self.vocabulary = int(model.get_output_embeddings().weight.shape[0])
+        self.head = model.get_output_embeddings()
         self.never = sorted(never_written(model.generation_config))
 
     def encode(self, texts: Sequence[Ids]) -> Source:
@@ -72,8 +73,9 @@ class EncoderDecoder:
         """Logits at the flat positions ``index`` of ``texts``, which a decoder reads one for each
         text of ``source``. Padding on the right needs no mask: nothing before it sees it."""
         ids, _ = self._padded(texts)
-        logits = self._forward(ids, source, use_cache=False).logits
-        return Logits(rows=logits.reshape(-1, logits.shape[-1]).index_select(0, index))
+        with picked(self.head, index):
+            logits = self._forward(ids, source, use_cache=False).logits
+        return Logits(rows=logits.flatten(0, -2))
 
     def step(self, source: Source, ids: torch.Tensor, cache: Any) -> tuple[Logits, Any]:
         """Logits after each row of ``ids`` [rows, new], and the cache grown."""
@@ -113,6 +115,11 @@ class _Asked:
     text: Ids
     windows: tuple[tuple[int, Window], ...]
 
+    @property
+    def jobs(self) -> tuple[int, ...]:
+        """Those whose windows they are, each once."""
+        return tuple(dict.fromkeys(number for number, _ in self.windows))
+
 
 class TranslatorEngine:
     """Answers generate and loglikelihood requests."""
@@ -134,41 +141,48 @@ class TranslatorEngine:
         asked: dict[Ids, list[tuple[int, Window]]] = {}
         for number, job in enumerate(jobs):
             assert job.source is not None
-            asked.setdefault(job.source.ids, []).extend((number, w) for w in job.windows)
-        whole = [_Asked(text=text, windows=tuple(found)) for text, found in asked.items()]
+            found = asked.setdefault(job.source.ids, [])
+            found += [(number, window) for window in job.windows]
+        tokens = self.budget.tokens
+        whole = [one for text, found in asked.items() for one in _portions(text, found, tokens)]
         whole.sort(key=_width, reverse=True)
+        counted = Counter(number for one in whole for number in one.jobs)
+        totals = Totals([counted[number] for number in range(len(jobs))])
 
-        def compute(part: list[_Asked]) -> dict[int, Likelihood]:
+        def compute(part: list[_Asked]) -> list[dict[int, Likelihood]]:
             with inference():
                 return self._likelihoods(part)
 
-        for batch in batches(whole, width=_width, rows=self.rows, tokens=self.budget.tokens):
-            for part, found in split_on_out_of_memory(batch, compute):
-                numbers = dict.fromkeys(n for one in part for n, _ in one.windows)
-                yield from ((n, None if found is None else found[n]) for n in numbers)
+        for batch in batches(whole, width=_width, rows=self.rows, tokens=tokens):
+            for part, scored in split_on_out_of_memory(batch, compute):
+                for place, one in enumerate(part):
+                    for number in one.jobs:
+                        likelihood = None if scored is None else scored[place][number]
+                        yield from totals.add(number, likelihood)
 
-    def _likelihoods(self, part: Sequence[_Asked]) -> dict[int, Likelihood]:
-        """By job, of all that is asked about the texts of ``part``."""
+    def _likelihoods(self, part: Sequence[_Asked]) -> list[dict[int, Likelihood]]:
+        """Of each of ``part``, by job, of all that is asked about its text."""
         source = self.network.encode([one.text for one in part])
         windows = [window for one in part for _, window in one.windows]
-        jobs = [number for one in part for number, _ in one.windows]
-        places = {number: place for place, number in enumerate(dict.fromkeys(jobs))}
-        rows = [row for row, one in enumerate(part) for _ in one.windows]
+        owners = [(place, number) for place, one in enumerate(part) for number, _ in one.windows]
+        places = {owner: place for place, owner in enumerate(dict.fromkeys(owners))}
         width = max(len(window.ids) - 1 for window in windows)
         targets = Targets()
         for row, window in enumerate(windows):
             for at in range(len(window.ids) - window.scored, len(window.ids)):
-                targets.add(row * width + at - 1, window.ids[at], places[jobs[row]])
+                targets.add(row * width + at - 1, window.ids[at], places[owners[row]])
         sums = torch.zeros(len(places), dtype=torch.float64)
         misses = torch.zeros(len(places), dtype=torch.long)
         if targets.tokens:
             index = targets.index(self.network.device)
             texts = [window.ids[:-1] for window in windows]
-            targets.score(self.network.read(source.of(rows), texts, index), sums, misses)
-        return {
-            number: Likelihood(logprob=float(sums[place]), greedy=int(misses[place]) == 0)
-            for number, place in places.items()
-        }
+            read = self.network.read(source.of([place for place, _ in owners]), texts, index)
+            targets.score(read, sums, misses)
+        found: list[dict[int, Likelihood]] = [{} for _ in part]
+        for (place, number), at in places.items():
+            likelihood = Likelihood(logprob=float(sums[at]), greedy=int(misses[at]) == 0)
+            found[place][number] = likelihood
+        return found
 
     def _generate(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Continuation | None]]:
         order = sorted(range(len(jobs)), key=lambda n: -len(jobs[n].prompt.ids))
@@ -212,6 +226,20 @@ class TranslatorEngine:
             rows = [rows[place] for place in kept]
             ids = torch.tensor([[row.ids[-1]] for row in rows], device=self.network.device)
         return found
+
+
+def _portions(text: Ids, windows: Sequence[tuple[int, Window]], tokens: int) -> Iterator[_Asked]:
+    """All that is asked about ``text``, in portions of about ``tokens``: the windows of a book
+    would not fit in one pass."""
+    portion: list[tuple[int, Window]] = []
+    used = len(text)
+    for number, window in windows:
+        if portion and used + len(window.ids) > tokens:
+            yield _Asked(text=text, windows=tuple(portion))
+            portion, used = [], len(text)
+        portion.append((number, window))
+        used += len(window.ids)
+    yield _Asked(text=text, windows=tuple(portion))
 
 
 def _width(asked: _Asked) -> int:
