@@ -144,7 +144,7 @@ def test_long_prompts_and_texts(tmp_path: Path) -> None:
 def test_a_long_text_is_scored_in_passes_within_the_budget(tmp_path: Path) -> None:
     write_seq2seq(tmp_path, "bart")
     requests = [
-        Loglikelihood(context="", continuation=PROMPTS[1] * 12),
+        Loglikelihood(context="", continuation=PROMPTS[1] * 24),
         Loglikelihood(context="", continuation="a boat"),
         Loglikelihood(context="a", continuation="b"),
     ]
