@@ -230,6 +230,26 @@ def test_what_a_tokenizer_cuts_at_its_left_is_shown_there(tmp_path: Path) -> Non
     assert (sent.at, sent.pieces[0], len(sent.ids)) == (1, "[CLS]", 16) and sent.cut > 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "scheme", "passes"),
+    [("gpt2", "hf-tagger", 1), ("gpt2", "hf-classifier", 3), ("gpt2_padded", "hf-classifier", 1)],
+)
+def test_only_who_needs_a_pad_id_reads_texts_one_by_one_without(
+    tmp_path: Path, kind: str, scheme: str, passes: int
+) -> None:
+    names = ("O", "B-PER") if scheme == "hf-tagger" else ("negative", "positive", "neutral")
+    (tagger if scheme == "hf-tagger" else classifier)(tmp_path, names, kind)
+    requests = [
+        Tag(tokens=(text,)) if scheme == "hf-tagger" else Classify(texts=(text,), labels=LABELS)
+        for text in ("fog", "the sea", "Ben")
+    ]
+    model: Any = model_of(scheme, tmp_path)
+    forward, seen = model._engine.head._forward, []
+    model._engine.head._forward = lambda rows: seen.append(len(rows)) or forward(rows)
+    ask(model, requests)
+    assert len(seen) == passes and sum(seen) == 3
+
+
 def test_a_text_without_a_token_has_no_label_and_no_other_suffers(tmp_path: Path) -> None:
     classifier(tmp_path, ("negative", "positive", "neutral"), "gpt2_padded")
     requests = [Classify(texts=text, labels=LABELS) for text in (("",), ("fog",))]

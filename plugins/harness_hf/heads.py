@@ -35,14 +35,13 @@ class Head:
     """A classification head. ``rows`` fixes how many texts are computed together."""
 
     def __init__(self, loaded: Loaded, *, rows: int | None) -> None:
-        """Wrap the weights. A model that tells texts from padding by a pad id it does not have, or
-        does not tell them apart, reads them one by one."""
+        """Wrap the weights. A model that does not tell texts from padding reads them one by one."""
         self.model = loaded.model
         self.device = loaded.device
         pad = getattr(self.model.config.get_text_config(), "pad_token_id", None)
         self.pad = 0 if pad is None else int(pad)
         self.embedded = int(self.model.get_input_embeddings().weight.shape[0])
-        self.rows = 1 if pad is None or not self._apart() else rows
+        self.rows = rows if self._apart() else 1
         self.budget = budget_of(loaded, context=None, chunked=True)
 
     def _apart(self) -> bool:
@@ -55,7 +54,7 @@ class Head:
             with inference():
                 alone = [self._forward([row])[0] for row in rows]
                 beside = self._forward(rows)
-        except ValueError:  # a head that asks for an end of text in every text
+        except ValueError:  # a head that looks for an end of text, or for a pad id it has not got
             return False
         far = [
             float((other[: len(one)] - one).abs().max() / one.abs().max())
