@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")
-from hf_tiny import write_checkpoint, write_head  # noqa: E402
+from hf_tiny import write_checkpoint, write_head, write_seq2seq  # noqa: E402
 from test_hf_heads import model_of  # noqa: E402
 from test_hf_models import ask  # noqa: E402
 
@@ -139,3 +139,17 @@ def test_weights_that_are_no_numbers_give_no_answer(
         request = Loglikelihood(context="Once", continuation=" upon")
     (answer,) = ask(model_of(scheme, folder), [request])
     assert answer.error is not None and "the model computes" in answer.error
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "t5"])
+def test_no_text_is_written_by_what_are_no_numbers(tmp_path: Path, kind: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    (write_seq2seq if kind == "t5" else write_checkpoint)(tmp_path, kind)
+    file = tmp_path / "model.safetensors"
+    weights = {name: weight.fill_(float("nan")) for name, weight in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
+    model = model_of("hf", tmp_path)
+    for _ in range(2):
+        with pytest.raises(DataError, match="computes NaN instead of logits: its weights are"):
+            ask(model, [REQUESTS["hf"]])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from harness_hf.answers import answer_language
 from harness_hf.budget import budget_of
 from harness_hf.generation import Generator
 from harness_hf.lean import LeanNetwork
+from harness_hf.network import inference
 from harness_hf.probe import choose_network, one_by_one
 from harness_hf.scoring import Scorer
 
@@ -38,6 +41,13 @@ class DecoderEngine:
         self.ends = end_tokens(loaded)
         self.turn = turning_length(loaded.config)
         self._apart = one_by_one(loaded.model, loaded.device) if self.turn else None
+
+    def computes(self) -> bool:
+        """Whether logits are numbers, as those of broken weights are not."""
+        ids = torch.zeros((1, 1), dtype=torch.long, device=self.network.device)
+        with inference():
+            logits, _ = self.network.trunk(ids, ids[0], header=None, keep=False)
+            return not bool(logits.table().isnan().any())
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Yield ``(number, response)`` for every request, likelihoods first."""

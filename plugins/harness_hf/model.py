@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from harness.errors import DataError
 from harness.types import Generate, Usage
 from harness_hf.batching import LOG, free_memory
 from harness_hf.described import Described
@@ -30,6 +31,15 @@ class Engine(Protocol):
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Yield ``(number, response)`` for every request, each as soon as it is known."""
+        ...
+
+
+@runtime_checkable
+class Writer(Engine, Protocol):
+    """An engine that continues texts."""
+
+    def computes(self) -> bool:
+        """Whether logits are numbers, as those of broken weights are not."""
         ...
 
 
@@ -63,7 +73,7 @@ class HFModel:
             with uncollected():
                 _ = self._engine
         if any(isinstance(request, Generate) for request in distinct):
-            self._tell_unheeded()
+            self._check_writing()
         with threads_for(self._described.parameters.total, self._described.device):
             for number, response in self._engine.answer(distinct):
                 yield from ((index, response) for index in wanted[distinct[number]])
@@ -87,10 +97,19 @@ class HFModel:
         if self._described.device != "cpu" and "torch" in sys.modules:
             free_memory()
 
-    def _tell_unheeded(self) -> None:
-        """Say once what ``generate`` of transformers would do otherwise."""
-        found = None if self._told else unheeded(self._described.checkpoint)
+    def _check_writing(self) -> None:
+        """Refuse to write by what are no numbers, which would come to empty texts; say once what
+        ``generate`` of transformers would do otherwise."""
+        if self._told or not isinstance(self._engine, Writer):
+            return
+        if not self._engine.computes():
+            raise DataError(
+                f"hf: {self._described.options.source}: the model computes NaN instead of logits: "
+                "its weights are broken, or too large for the dtype.\n"
+                "Try dtype=float32, or fetch or save the checkpoint again."
+            )
         self._told = True
+        found = unheeded(self._described.checkpoint)
         if found is not None:
             LOG.warning(
                 "%s: texts are written without %s, which its %s asks for: model.generate() of "

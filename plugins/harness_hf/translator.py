@@ -133,6 +133,13 @@ class TranslatorEngine:
         self.budget = budget_of(loaded, context=prompts.context, chunked=False)
         self.look = look_on(loaded.device)
 
+    def computes(self) -> bool:
+        """See :meth:`harness_hf.engine.DecoderEngine.computes`."""
+        ids = torch.zeros(1, dtype=torch.long, device=self.network.device)
+        with inference():
+            logits = self.network.read(self.network.encode([(0,)]), [(0,)], ids)
+            return not bool(logits.table().isnan().any())
+
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Yield ``(number, response)`` for every request, likelihoods first."""
         yield from answer_language(requests, self.prompts, self.ends, self._score, self._generate)
