@@ -40,14 +40,15 @@ class DecoderEngine:
         self.budget = budget_of(loaded, context=prompts.context, chunked=chunked)
         self.ends = end_tokens(loaded)
         self.turn = turning_length(loaded.config)
+        ids = torch.zeros((1, 1), dtype=torch.long, device=self.network.device)
+        with inference():
+            logits, _ = self.network.trunk(ids, ids[0], header=None, keep=False)
+            self._computes = not bool(logits.table().isnan().any())
         self._apart = one_by_one(loaded.model, loaded.device) if self.turn else None
 
     def computes(self) -> bool:
         """Whether logits are numbers, as those of broken weights are not."""
-        ids = torch.zeros((1, 1), dtype=torch.long, device=self.network.device)
-        with inference():
-            logits, _ = self.network.trunk(ids, ids[0], header=None, keep=False)
-            return not bool(logits.table().isnan().any())
+        return self._computes
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Yield ``(number, response)`` for every request, likelihoods first."""
