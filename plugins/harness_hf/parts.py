@@ -11,7 +11,7 @@ from torch.nn import functional
 from harness_hf.products import Activation, Linear
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ class Decoder:
     ``places`` [positions, size] are added to the embeddings."""
 
     embedding: torch.Tensor
-    layers: Sequence[Layer]
+    layers: list[Layer]
     final_norm: Norm
     head: Linear
     cosines: torch.Tensor | None = None
@@ -159,6 +159,12 @@ class Decoder:
     def laid_out(self) -> Decoder:
         """The same with the layers' matrices in oneDNN's layout; see :class:`Linear`."""
         return replace(self, layers=[layer.laid_out() for layer in self.layers])
+
+    def lay_out(self) -> Decoder:
+        """The same in place, so that no more than one layer is there in both layouts."""
+        for number, layer in enumerate(self.layers):
+            self.layers[number] = layer.laid_out()
+        return self
 
     def let_go(self) -> None:
         """Empty the weights of the modules that nobody reads any more."""

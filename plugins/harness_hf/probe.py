@@ -23,7 +23,7 @@ from harness_hf.products import LAID_OUT
 from harness_hf.taken import take_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from harness_hf.network import Network
     from harness_hf.parts import Decoder
@@ -70,13 +70,24 @@ def choose_network(
     return plain
 
 
-def agreeing_lean(decoder: Decoder, device: torch.device) -> LeanNetwork | None:
-    """The lean pass over ``decoder``, whose weights never were in modules; ``None`` where it does
-    not say of several rows what it says of each."""
-    plain = LeanNetwork(decoder, device)
+def agreeing_lean(read: Callable[[], Decoder], device: torch.device) -> LeanNetwork | None:
+    """The lean pass over what ``read`` gives, whose weights never were in modules; ``None`` where
+    it does not say of several rows what it says of each.
+
+    Matrices are laid out in place, which takes no memory beyond their own; where that goes wrong
+    they are read again.
+    """
+    network = LeanNetwork(read(), device)
     with inference():
-        rows = _random_rows(plain.embedded, device)
-        return _agreeing(decoder, device, rows, torch.cat([_plain(plain, row) for row in rows]))
+        rows = _random_rows(network.embedded, device)
+        expected = torch.cat([_plain(network, row) for row in rows])
+        if _lays_out(network.decoder, device):
+            done = _tried(network.decoder.lay_out)
+            if done is not None and _agrees(network, rows, expected, done.dtype):
+                return network
+            del network, done  # before there are new ones
+            network = LeanNetwork(read(), device)
+        return network if _agrees(network, rows, expected, network.decoder.dtype) else None
 
 
 def _agreeing(
@@ -125,13 +136,21 @@ def _require_causal(network: ModuleNetwork, row: torch.Tensor) -> None:
 def _laid_out(decoder: Decoder, device: torch.device) -> Decoder | None:
     """``decoder`` with matrices laid out for the processor, where that is possible and, for the
     while that both layouts are held, memory allows it."""
-    if device.type != "cpu" or decoder.dtype not in LAID_OUT:
+    if not _lays_out(decoder, device):
         return None
     free = free_bytes("cpu")
     if free is not None and decoder.numbers * decoder.dtype.itemsize * 2 > free:
         return None
+    return _tried(decoder.laid_out)
+
+
+def _lays_out(decoder: Decoder, device: torch.device) -> bool:
+    return device.type == "cpu" and decoder.dtype in LAID_OUT
+
+
+def _tried(lay_out: Callable[[], Decoder]) -> Decoder | None:
     try:
-        return decoder.laid_out()
+        return lay_out()
     except Exception as error:  # a build of PyTorch without oneDNN, or with another one
         LOG.info("oneDNN lays out no weights here: %s", str(error).splitlines()[0])
         return None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from harness_hf.checkpoint import Checkpoint, Tensor
     from harness_hf.described import Described
     from harness_hf.lean import LeanNetwork
+    from harness_hf.parts import Decoder
     from harness_hf.plans import Plan
 
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -52,9 +53,13 @@ def read_lean(described: Described) -> LeanNetwork | None:
         return None
     device, dtype = torch.device(described.device), getattr(torch, described.dtype)
     weights = _FileWeights(there, device, dtype)
-    try:
+
+    def read() -> Decoder:
         turn = plan.rotations(max(most, *LENGTHS), device, dtype)  # enough to try it, too
-        network = agreeing_lean(put_together(weights, plan.architecture, plan.shape, turn), device)
+        return put_together(weights, plan.architecture, plan.shape, turn)
+
+    try:
+        network = agreeing_lean(read, device)
     except (RuntimeError, MemoryError, OSError) as error:
         LOG.info("%s: not read straight: %s", options.source, str(error).split("\n")[0])
         return None
