@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from harness_hf import products  # noqa: E402
 from harness_hf.attention import BLOCK, causal_strip, in_blocks, plain  # noqa: E402
 from harness_hf.logits import pick_from_parts, pick_targets  # noqa: E402
 from harness_hf.network import read_header  # noqa: E402
+from harness_hf.parts import Layer  # noqa: E402
 
 HEADER = CORPUS[0] + "\n"
 
@@ -83,6 +85,26 @@ def test_weights_that_nobody_reads_are_given_up(
     (module,) = decoder.layers[0].down.sources
     assert module.weight.numel() == 0
     assert decoder.layers[0].gate_and_up is None
+
+
+def test_weights_from_files_are_not_held_in_both_layouts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain: list[weakref.ref[Layer]] = []
+    held = []
+    laid_out = Layer.laid_out
+
+    def watched(self: Layer) -> Layer:
+        plain.append(weakref.ref(self))
+        held.append(sum(layer() is not None for layer in plain))
+        return laid_out(self)
+
+    monkeypatch.setattr(products, "LARGE", 1)
+    monkeypatch.setattr(Layer, "laid_out", watched)
+    write_checkpoint(tmp_path, num_hidden_layers=5)
+    decoder = model_at(tmp_path)._engine.network.decoder  # type: ignore[attr-defined]
+    assert held == [1] * 5
+    assert all(layer.down.weight is None for layer in decoder.layers)
 
 
 @pytest.mark.parametrize("trouble", ["missing", "wrong"])
