@@ -139,8 +139,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def generation_settings(checkpoint: Checkpoint) -> Mapping[str, Any]:
     """Settings of generation: those of their own file, else of the configuration."""
+    return {**checkpoint.config, **(own_generation(checkpoint) or {})}
+
+
+def own_generation(checkpoint: Checkpoint) -> Mapping[str, Any] | None:
+    """The settings of generation that are in a file of their own, ``None`` where there is none.
+
+    Where there is one transformers does not ask the configuration.
+    """
     path = checkpoint.folder / GENERATION
-    return {**checkpoint.config, **(read_json(path) if path.is_file() else {})}
+    return read_json(path) if path.is_file() else None
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:

@@ -84,15 +84,14 @@ FUNCTIONS: Mapping[str, Function] = {
 class Plan:
     """How a decoder is put together; ``tensors`` are what its files must hold, name to shape.
 
-    ``frequencies`` [rotated / 2] are radians per position. ``tied``: the embeddings make the
-    logits, too. ``window``: how many tokens a token sees, ``None`` for all.
+    ``frequencies`` [rotated / 2] are radians per position. ``window``: how many tokens a token
+    sees, ``None`` for all.
     """
 
     architecture: Architecture
     shape: Shape
     tensors: Sizes
     frequencies: torch.Tensor
-    tied: bool
     window: int | None = None
 
     def rotations(
@@ -189,18 +188,16 @@ def _gated(said: _Said, kind: str) -> Plan:
         window = None if values["sliding_window"] is None else said.count("sliding_window")
     rope = said.rope()
     theta = rope.number("rope_theta", values.get("rope_theta"))
-    tied = said.flag("tie_word_embeddings")
     return Plan(
         architecture=GATED,
         shape=shape,
-        tensors=_gated_tensors(said, shape, kind, tied=tied),
+        tensors=_gated_tensors(said, shape, kind),
         frequencies=_frequencies(rope, theta, shape.size),
-        tied=tied,
         window=window,
     )
 
 
-def _gated_tensors(said: _Said, shape: Shape, kind: str, *, tied: bool) -> Sizes:
+def _gated_tensors(said: _Said, shape: Shape, kind: str) -> Sizes:
     hidden, wide = said.count("hidden_size"), said.count("intermediate_size")
     vocabulary, joined = said.count("vocab_size"), shape.heads * shape.size
     attends, feeds = said.flag("attention_bias"), said.flag("mlp_bias")
@@ -209,7 +206,7 @@ def _gated_tensors(said: _Said, shape: Shape, kind: str, *, tied: bool) -> Sizes
         "model.embed_tokens.weight": (vocabulary, hidden),
         "model.norm.weight": (hidden,),
     }
-    if not tied:
+    if not said.flag("tie_word_embeddings"):
         found["lm_head.weight"] = (vocabulary, hidden)
     for at in (f"model.layers.{number}" for number in range(shape.layers)):
         found[f"{at}.input_layernorm.weight"] = (hidden,)
@@ -244,24 +241,22 @@ def _neox(said: _Said) -> Plan:
     rotated = int(shape.size * share)
     _require(share <= 1 and rotated > 0 and rotated % 2 == 0)
     rest = {key: value for key, value in rope.values.items() if key != "partial_rotary_factor"}
-    tied = said.flag("tie_word_embeddings")
     return Plan(
         architecture=NEOX,
         shape=shape,
-        tensors=_neox_tensors(said, shape, tied=tied),
+        tensors=_neox_tensors(said, shape),
         frequencies=_frequencies(_Said(rest), theta, rotated),
-        tied=tied,
     )
 
 
-def _neox_tensors(said: _Said, shape: Shape, *, tied: bool) -> Sizes:
+def _neox_tensors(said: _Said, shape: Shape) -> Sizes:
     hidden, wide = said.count("hidden_size"), said.count("intermediate_size")
     vocabulary, biased = said.count("vocab_size"), said.flag("attention_bias", default=True)
     found: Sizes = {
         "gpt_neox.embed_in.weight": (vocabulary, hidden),
         **_layer_norm("gpt_neox.final_layer_norm", hidden),
     }
-    if not tied:
+    if not said.flag("tie_word_embeddings"):
         found["embed_out.weight"] = (vocabulary, hidden)
     for at in (f"gpt_neox.layers.{number}" for number in range(shape.layers)):
         found |= _layer_norm(f"{at}.input_layernorm", hidden)

@@ -15,7 +15,7 @@ import torch
 
 from harness_hf.batching import LOG
 from harness_hf.building import put_together
-from harness_hf.checkpoint import read_json
+from harness_hf.checkpoint import own_generation
 from harness_hf.plans import plan_of
 from harness_hf.prefix import prefix_files
 from harness_hf.probe import LENGTHS, agreeing_lean
@@ -69,10 +69,10 @@ def read_lean(described: Described) -> LeanNetwork | None:
 def read_ends(checkpoint: Checkpoint) -> tuple[int, ...] | None:
     """What the settings of generation call the end of a text, as transformers reads them: from
     their own file, else from the configuration; ``None`` where that is for transformers to say."""
-    path = checkpoint.folder / "generation_config.json"
-    settings = read_json(path) if path.is_file() else checkpoint.config
-    if "eos_token_id" not in settings and settings is checkpoint.config:
+    own = own_generation(checkpoint)
+    if own is None and "eos_token_id" not in checkpoint.config:
         return None  # the architecture's default
+    settings = checkpoint.config if own is None else own
     value = settings.get("eos_token_id")
     found = value if isinstance(value, list) else [] if value is None else [value]
     return tuple(found) if all(type(one) is int for one in found) else None

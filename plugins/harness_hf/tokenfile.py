@@ -103,26 +103,26 @@ def read_tokenizer(checkpoint: Checkpoint, options: Options) -> FileTokenizer | 
     if any((folder / name).is_file() for name in OTHER_FILES):
         return None
     try:
-        names = _names(folder)
+        text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+        names = _names(folder, json.loads(text)["added_tokens"])
         if names is None:
             return None
         from tokenizers import Tokenizer
 
-        raw = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        raw = Tokenizer.from_str(text)
     except Exception:  # whatever the library raises for a broken file; transformers explains it
         return None
     return FileTokenizer(raw, names) if raw.get_vocab_size() <= MOST else None
 
 
-def _names(folder: Path) -> dict[str, str] | None:
-    """The special tokens by what they are for, ``None`` where settings say more than these."""
+def _names(folder: Path, tokens: Sequence[Mapping[str, Any]]) -> dict[str, str] | None:
+    """The special tokens, of the added ``tokens``, by what they are for; ``None`` where settings
+    say more than these."""
     settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    file = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     if settings.pop("tokenizer_class", None) not in CLASSES:
         return None
     names = {key: settings.pop(key) for key in NAMED if key in settings}
     names = {key: name for key, name in names.items() if name is not None}
-    added = {entry.pop("content"): entry for entry in file["added_tokens"]}
-    plain = {name for name, entry in added.items() if AS_ADDED.items() <= entry.items()}
+    plain = {token["content"] for token in tokens if AS_ADDED.items() <= token.items()}
     known = all(isinstance(name, str) and name in plain for name in names.values())
     return names if known and not settings.keys() - IGNORED else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from harness_hf.checkpoint import GENERATION, read_json
+from harness_hf.checkpoint import GENERATION, own_generation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,11 +46,11 @@ def unheeded(checkpoint: Checkpoint) -> tuple[str, str] | None:
     no file of generation settings. Raises :class:`harness.errors.DataError` for a file that is no
     JSON.
     """
-    path = checkpoint.folder / GENERATION
-    settings = read_json(path) if path.is_file() else checkpoint.config
+    own = own_generation(checkpoint)
+    settings = checkpoint.config if own is None else own
     encodes = bool(checkpoint.config.get("is_encoder_decoder"))
     found = ", ".join(_words(settings, encodes=encodes))
-    return (found, path.name if path.is_file() else "config.json") if found else None
+    return (found, "config.json" if own is None else GENERATION) if found else None
 
 
 def _words(settings: Mapping[str, Any], *, encodes: bool) -> Iterator[str]:
