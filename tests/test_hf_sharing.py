@@ -22,6 +22,7 @@ from harness_hf.sharing import (  # noqa: E402
     clusters,
     common,
 )
+from harness_hf.taken import take_apart  # noqa: E402
 
 IDS = st.lists(st.integers(0, 2), min_size=2, max_size=60).map(tuple)
 
@@ -206,3 +207,4 @@ def test_variants_of_learnt_positions(
     network = model._engine.network  # type: ignore[attr-defined]
     lean = "LeanNetwork" if extra.keys() <= known else "ModuleNetwork"
     assert type(network).__name__ == lean
+    assert (take_apart(plain, most=64) is None) is (lean == "ModuleNetwork")

@@ -25,6 +25,7 @@ from harness_hf.checkpoint import open_checkpoint  # noqa: E402
 from harness_hf.described import Described  # noqa: E402
 from harness_hf.options import read_options  # noqa: E402
 from harness_hf.plans import KEYS, plan_of  # noqa: E402
+from harness_hf.prefix import FOLDER, WEIGHTS  # noqa: E402
 from harness_hf.products import Activation  # noqa: E402
 from harness_hf.straight import read_ends, read_lean  # noqa: E402
 from harness_hf.taken import take_apart  # noqa: E402
@@ -220,6 +221,12 @@ def test_what_ends_a_text_is_read_as_transformers_reads_it(
     assert read_ends(open_checkpoint(tmp_path)) == ends
 
 
+def test_a_mistral_that_leaves_its_window_out_has_one() -> None:
+    config = saved("mistral")
+    del config["sliding_window"]
+    assert plan_of(config) is None
+
+
 def test_a_window_that_hides_something_is_left_to_transformers(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, "mistral_window")
     assert read_lean(described(tmp_path)) is None
@@ -253,8 +260,8 @@ def test_other_files_are_left_to_transformers(tmp_path: Path, trouble: str) -> N
     elif trouble == "integers":
         tensors[name] = tensors[name].to(torch.int8)
     elif trouble == "prefix":
-        (tmp_path / "prefix").mkdir()
-        save_file({"keys": torch.zeros(1)}, tmp_path / "prefix" / "prefix.safetensors")
+        (tmp_path / FOLDER).mkdir()
+        save_file({"keys": torch.zeros(1)}, tmp_path / FOLDER / WEIGHTS)
     if trouble == "pickled":
         path.unlink()
         torch.save(tensors, tmp_path / "pytorch_model.bin")

@@ -97,7 +97,7 @@ def pick_from_parts(parts: Iterable[torch.Tensor], targets: torch.Tensor) -> Sco
         width = logits.shape[1]
         place = targets - at
         own = logits.gather(1, place.clamp(0, width - 1)[:, None]).squeeze(1)
-        chosen = torch.where((place >= 0) & (place < width), own, chosen)
+        chosen = torch.where(place >= 0, own, chosen)  # the last part that it lies in decides
         best = torch.maximum(top, logits.amax(dim=1))
         total = total * (top - best).exp() + logits.sub_(best[:, None]).exp_().sum(dim=1)
         top, at = best, at + width

@@ -17,7 +17,6 @@ from harness_hf.batching import LOG
 from harness_hf.building import put_together
 from harness_hf.checkpoint import own_generation
 from harness_hf.plans import plan_of
-from harness_hf.prefix import prefix_files
 from harness_hf.probe import LENGTHS, agreeing_lean
 from harness_hf.products import Linear
 
@@ -46,7 +45,7 @@ def read_lean(described: Described) -> LeanNetwork | None:
     if asked or most is None or not checkpoint.is_safetensors or sys.byteorder != "little":
         return None
     plan = plan_of(checkpoint.config)
-    if plan is None or prefix_files(checkpoint.folder):
+    if plan is None:
         return None
     there = {t.name: t for t in described.tensors if not t.name.endswith(LEFTOVERS)}
     if not _is_whole(plan, there) or (plan.window or most) < most:
@@ -79,7 +78,8 @@ def read_ends(checkpoint: Checkpoint) -> tuple[int, ...] | None:
 
 
 def _is_whole(plan: Plan, there: Mapping[str, Tensor]) -> bool:
-    """Whether the files hold what is expected, no more, in number types that are read here."""
+    """Whether the files hold what is expected, no more (as a learnt prefix would be), in number
+    types that are read here."""
     shapes = {name: tensor.shape for name, tensor in there.items()}
     return shapes == plan.tensors and all(t.dtype in DTYPES for t in there.values())
 
