@@ -493,6 +493,27 @@ def test_special_token_as_stop_string(tmp_path: Path) -> None:
     assert (stopped.text, stopped.tokens, stopped.truncated) == ("", 1, False)
 
 
+def test_a_nameless_special_token_as_stop_string(tmp_path: Path) -> None:
+    from tokenizers import AddedToken, Tokenizer
+
+    model = write_checkpoint(tmp_path)
+    path = str(tmp_path / "tokenizer.json")
+    raw = Tokenizer.from_file(path)
+    raw.add_special_tokens([AddedToken("<|end|>", special=True)])
+    raw.save(path)
+    with torch.no_grad():  # it alone follows any text
+        model.lm_head.weight.zero_()
+        model.lm_head.weight[raw.token_to_id("<|end|>")] = model.model.norm.weight
+        model.model.layers[-1].mlp.down_proj.weight.zero_()
+    model.save_pretrained(tmp_path)
+    free, stopped = ask(
+        model_at(tmp_path),
+        [Generate(prompt="a", max_tokens=6, stop=stop) for stop in ((), ("<|end|>", "<|no|>"))],
+    )
+    assert (stopped.text, stopped.truncated) == ("", False)
+    assert (stopped.tokens or 0) < (free.tokens or 0)
+
+
 def test_truncation_is_marked(made: Path) -> None:
     long = TEXT * 4
     answers = ask(
@@ -502,9 +523,10 @@ def test_truncation_is_marked(made: Path) -> None:
             Generate(prompt="a", max_tokens=8),
             Generate(prompt="a", max_tokens=500),
             Loglikelihood(context=long, continuation=" fog"),
+            Generate(prompt=long, max_tokens=0),
         ],
     )
-    assert [a.prompt_truncated for a in answers] == [True, False, False, True]
+    assert [a.prompt_truncated for a in answers] == [True, False, False, True, True]
     assert [a.truncated for a in answers[:2]] == [True, True]
     assert answers[0].prompt_tokens == 64 - 8
     # the last scored token is not read: the rest of the context's room is the prompt's
@@ -554,6 +576,35 @@ def test_empty_texts(made: Path) -> None:
     )
     assert empty.error is None and empty.prompt_tokens == 1
     assert (scored.logprob, scored.greedy, scored.tokens) == (0.0, True, 0)
+
+
+def test_a_continuation_of_no_tokens_has_no_probability(tmp_path: Path) -> None:
+    write_model(tmp_path, "llama")
+    write_tokenizer(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    tokenizer["normalizer"] = {"type": "Replace", "pattern": {"String": " 東"}, "content": ""}
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    lost, kept = ask(
+        model_at(tmp_path),
+        [Loglikelihood(context="a", continuation=end) for end in (" 東", " fog")],
+    )
+    assert lost.error is not None and "no token of the continuation" in lost.error
+    assert kept.error is None
+
+
+def test_a_vocabulary_of_one_token(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    write_model(tmp_path, "llama", vocab_size=1, eos_token_id=None, pad_token_id=None)
+    raw = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+    PreTrainedTokenizerFast(tokenizer_object=raw).save_pretrained(tmp_path)
+    written, scored = ask(
+        model_at(tmp_path),
+        [Generate(prompt="a", max_tokens=3), Loglikelihood(context="a", continuation=" b")],
+    )
+    assert (written.tokens, scored.logprob) == (3, 0.0)
 
 
 def test_tokenizer_without_bos_and_eos(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_without_memory_for_a_header_rows_read_it_themselves(
     monkeypatch.setattr(harness_hf.sharing, "MOST_BRANCH_TOKENS", 60)  # several rows behind one
     with caplog.at_level(logging.WARNING, logger="harness.hf"):
         answers = ask(model_at(made), asked)
-    assert "ut of memory" in caplog.text
+    assert "Out of memory with a common beginning, going on without" in caplog.text
     assert [a.text for a in answers] == [a.text for a in expected]
     assert [a.logprob for a in answers if a.text is None] == pytest.approx(
         [a.logprob for a in expected if a.text is None], abs=1e-4
@@ -115,6 +115,35 @@ def test_without_memory_to_move_rows_they_are_read_again(
         answers = ask(model_at(made), requests())
     assert "going on with" in caplog.text
     assert [a.text for a in answers] == [a.text for a in expected]
+
+
+def test_the_last_row_is_read_again_without_what_others_left(
+    made: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = [Generate(prompt=CORPUS[2][: 3 + n], max_tokens=2 + 8 * (n > 3)) for n in range(5)]
+    expected = ask(model_at(made, None), asked)
+    step = harness_hf.lean.LeanNetwork.step
+
+    def tight(self: Any, ids: Any, slots: Slots) -> Any:
+        return no_memory() if slots.keys[0].shape[0] > len(ids) == 1 else step(self, ids, slots)
+
+    monkeypatch.setattr(harness_hf.lean.LeanNetwork, "step", tight)
+    with caplog.at_level(logging.WARNING, logger="harness.hf"):
+        assert ask(model_at(made, None), asked) == expected
+    assert "Out of memory" in caplog.text
+
+
+def test_choices_that_do_not_fit_in_one_row_are_read_one_by_one(
+    made: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = [Loglikelihood(context=HEADER, continuation=f" {end}") for end in ("a fog", "Ben", "a")]
+    expected = ask(model_at(made), asked)
+    model: Any = model_at(made)
+    model._engine.network.branch = no_memory
+    with caplog.at_level(logging.WARNING, logger="harness.hf"):
+        answers = ask(model, asked)
+    assert "Out of memory" in caplog.text
+    assert [a.logprob for a in answers] == pytest.approx([a.logprob for a in expected], abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from harness_hf.generation import Continuation
     from harness_hf.prompts import Prompts, Scoring
     from harness_hf.scoring import Likelihood
+    from harness_hf.tokens import Prompt
 
     Score = Callable[[Sequence[Scoring]], Iterator[tuple[int, Likelihood | None]]]
     Continue = Callable[[Sequence[Job]], Iterator[tuple[int, Continuation | None]]]
 
 NO_MEMORY = "out of memory even for this request alone"
+NO_TOKENS = "the tokenizer makes no token of the continuation"
 NO_NUMBERS = "the model computes logits that are no finite numbers"
 
 
@@ -54,10 +56,15 @@ def _score(
     jobs: list[Scoring] = []
     for number, request in enumerate(scored):
         try:
-            jobs.append(prompts.scoring(request))
-            numbers.append(number)
+            job = prompts.scoring(request)
         except TokenError as error:
             yield number, Response(error=str(error))
+            continue
+        if request.continuation and not job.scored:  # of no tokens, it would be certain
+            yield number, Response(error=NO_TOKENS)
+            continue
+        numbers.append(number)
+        jobs.append(job)
     for place, found in score(jobs):
         job = jobs[place]
         yield numbers[place], _scored(job, found)
@@ -91,8 +98,7 @@ def _generate(
             yield number, Response(error=str(error))
             continue
         if opening.most < 1:
-            read = len(opening.prompt.ids)
-            yield number, Response(text="", prompt_tokens=read, tokens=0, truncated=True)
+            yield number, _written(opening.prompt, "", tokens=0, truncated=True)
             continue
         numbers.append(number)
         jobs.append(
@@ -106,16 +112,19 @@ def _generate(
             )
         )
     for place, found in generate(jobs):
-        prompt = jobs[place].prompt
-        yield (
-            numbers[place],
-            Response(error=NO_MEMORY)
-            if found is None
-            else Response(
-                text=found.text,
-                prompt_tokens=len(prompt.ids),
-                tokens=len(found.ids),
-                truncated=found.truncated,
-                prompt_truncated=prompt.cut > 0,
-            ),
-        )
+        if found is None:
+            yield numbers[place], Response(error=NO_MEMORY)
+            continue
+        tokens, prompt = len(found.ids), jobs[place].prompt
+        response = _written(prompt, found.text, tokens=tokens, truncated=found.truncated)
+        yield numbers[place], response
+
+
+def _written(prompt: Prompt, text: str, *, tokens: int, truncated: bool) -> Response:
+    return Response(
+        text=text,
+        prompt_tokens=len(prompt.ids),
+        tokens=tokens,
+        truncated=truncated,
+        prompt_truncated=prompt.cut > 0,
+    )

@@ -185,10 +185,11 @@ class Generator:
                     raise
                 reason, found = reason_of(error), None
             if found is None:  # here the error, which holds on to tensors, is gone
+                held = slots is not None or header is not None
                 slots, header, known = None, None, ()
                 active[:] = [row for place, row in enumerate(active) if place not in dead]
                 dead = []
-                yield from self._retreat(waiting, active, reason)
+                yield from self._retreat(waiting, active, reason, held=held)
                 continue
             for place, (row, tokens) in enumerate(zip(active, found, strict=True)):
                 done = row.read(self.codec, tokens)
@@ -270,13 +271,19 @@ class Generator:
         return ids.to(self.network.device), last.to(self.network.device)
 
     def _retreat(
-        self, waiting: deque[Row], active: list[Row], reason: str
+        self, waiting: deque[Row], active: list[Row], reason: str, *, held: bool
     ) -> Iterator[tuple[int, None]]:
-        """After running out of memory: put the rows back, to go on with half as many at a time."""
+        """After running out of memory: put the rows back, to go on with half as many at a time.
+
+        ``held``: keys and values were there, perhaps of rows that had left; a single row is tried
+        again without them.
+        """
         free_memory()
-        if len(active) <= 1:
+        if not active:
+            LOG.warning("Out of memory with a common beginning, going on without: %s", reason)
+        elif len(active) == 1 and not held:
             LOG.warning("Out of memory with a single row: %s", reason)
-            yield from ((row.number, None) for row in active)
+            yield active[0].number, None
         else:
             self.limit = (len(active) + 1) // 2
             LOG.warning(

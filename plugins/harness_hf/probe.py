@@ -199,7 +199,7 @@ def _agrees(
 
 def _near(found: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> bool:
     """Whether logits are the same but for rounding; NaN is near nothing."""
-    tolerance = TOLERANCE.get(dtype, HALF_TOLERANCE) * max(float(expected.std()), 1e-6)
+    tolerance = TOLERANCE.get(dtype, HALF_TOLERANCE) * max(float(expected.std(correction=0)), 1e-6)
     return bool((found - expected).abs().max() <= tolerance)
 
 

@@ -20,7 +20,7 @@ from harness_hf.network import inference, read_header
 from harness_hf.sharing import Bundle, Cluster, bundles, clusters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from harness_hf.logits import Logits
     from harness_hf.network import Network
@@ -145,12 +145,24 @@ class Scorer:
             spare = CPU_PADDING if self.network.device.type == "cpu" else None
             groups = batches(rows, width=width, rows=self.rows, tokens=self.tokens, padding=spare)
             for batch in groups:
-                for part, scored in split_on_out_of_memory(batch, compute):
-                    members = [m for bundle in part for m in bundle.members]
-                    if scored is None:
-                        yield from ((m, None) for m in members)
-                    else:
-                        yield from zip(members, scored, strict=True)
+                yield from self._split(batch, windows, compute)
+
+    def _split(
+        self,
+        batch: list[Bundle],
+        windows: Sequence[Window],
+        compute: Callable[[list[Bundle]], list[Likelihood]],
+    ) -> Iterator[tuple[int, Likelihood | None]]:
+        """What ``compute`` finds, row by row and text by text where memory does not suffice."""
+        for part, scored in split_on_out_of_memory(batch, compute):
+            members = [m for bundle in part for m in bundle.members]
+            if scored is not None:
+                yield from zip(members, scored, strict=True)
+            elif len(members) == 1:
+                yield members[0], None
+            else:
+                for member in members:
+                    yield from self._split([_alone(member, windows)], windows, compute)
 
     def _header(self, cluster: Cluster) -> Header | None:
         """What the rows of ``cluster`` begin with, read once; ``None``: each reads it itself."""
@@ -172,7 +184,7 @@ class Scorer:
         if not texts:
             return
         if not self.network.shares:
-            alone = [Bundle(trunk=len(t) - 1, members=(n,)) for n, t in enumerate(texts)]
+            alone = [_alone(number, windows) for number in range(len(texts))]
             yield Cluster(header=(), members=tuple(range(len(texts)))), alone
             return
         # the last token before the first scored one is read with the row: it predicts
@@ -228,6 +240,11 @@ class Scorer:
             Likelihood(logprob=float(s), greedy=int(m) == 0)
             for s, m in zip(sums, misses, strict=True)
         ]
+
+
+def _alone(member: int, windows: Sequence[Window]) -> Bundle:
+    """A text in a row of its own."""
+    return Bundle(trunk=len(windows[member].ids) - 1, members=(member,))
 
 
 def _width(bundle: Bundle, windows: Sequence[Window], known: int) -> int:

@@ -167,9 +167,18 @@ class Codec:
         return Pair(context=self._prompt(before), continuation=after)
 
     def special_ids(self, strings: Sequence[str]) -> frozenset[int]:
-        """Ids of those ``strings`` that are special tokens, which decoding leaves out."""
-        special = set(self.tokenizer.all_special_tokens) & set(strings)
-        return frozenset(int(self.tokenizer.convert_tokens_to_ids(s)) for s in special)
+        """Ids of those ``strings`` that are special tokens, which decoding leaves out.
+
+        Many are special without a name such as ``eos_token``: those that end turns of a chat.
+        """
+        found = {s: self.tokenizer.convert_tokens_to_ids(s) for s in strings if s}
+        return frozenset(
+            token
+            for string, token in found.items()
+            if isinstance(token, int)  # not that of the unknown token, which many give instead
+            and self.tokenizer.convert_ids_to_tokens(token) == string
+            and not self.piece(token)
+        )
 
     def _start(self) -> int:
         if self.start is None:
