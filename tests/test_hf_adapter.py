@@ -634,7 +634,7 @@ def watch(model: Any, see: Callable[[int], None]) -> None:
 
         return watched
 
-    for name in ("trunk", "step", "branch"):
+    for name in {"trunk", "step", "branch", "together"} & set(dir(network)):
         setattr(network, name, wrap(getattr(network, name)))
 
 

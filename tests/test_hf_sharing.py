@@ -15,6 +15,9 @@ from hf_tiny import write_checkpoint  # noqa: E402
 from test_hf_models import ask, generated, logprob, model_at, tokenizer_at  # noqa: E402
 
 from harness.types import Generate, Loglikelihood  # noqa: E402
+from harness_hf.attention import BLOCK  # noqa: E402
+from harness_hf.lean import LeanNetwork  # noqa: E402
+from harness_hf.scoring import Scorer  # noqa: E402
 from harness_hf.sharing import (  # noqa: E402
     LEAST_HEADER,
     LEAST_TRUNK,
@@ -23,6 +26,7 @@ from harness_hf.sharing import (  # noqa: E402
     common,
 )
 from harness_hf.taken import take_apart  # noqa: E402
+from harness_hf.tokens import Window  # noqa: E402
 
 IDS = st.lists(st.integers(0, 2), min_size=2, max_size=60).map(tuple)
 
@@ -111,6 +115,52 @@ def test_choices_behind_a_header_equal_single_passes(checkpoint: Any) -> None:
     answers = ask(model_at(folder), [requests[n] for n in shuffled])
     again = [answers[shuffled.index(n)].logprob for n in range(len(requests))]
     assert again == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gpt_neox", "gpt2"])
+@pytest.mark.parametrize("known", [0, 30])
+def test_rows_in_one_pass_equal_those_in_two(
+    architecture: str, known: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trunks and branches of very different lengths, scored from before they part or behind it."""
+    longer = {"n_positions": 512} if architecture == "gpt2" else {"max_position_embeddings": 512}
+    write_checkpoint(tmp_path, architecture, **longer)
+    network = model_at(tmp_path)._engine.network  # type: ignore[attr-defined]
+    draw = random.Random(known)
+    header = tuple(draw.randrange(20) for _ in range(known))
+    windows = []
+    for trunk, branches in ((9, 2), (3 * BLOCK + 8, 4), (70, 12), (40, 1)):
+        context = header + tuple(draw.randrange(20) for _ in range(trunk))
+        for number in range(branches):
+            ids = (*context, 20 + number, *(draw.randrange(20) for _ in range(draw.randint(0, 9))))
+            scored = draw.randint(1, len(ids) - len(context) + 5)
+            windows.append(Window(ids=ids, scored=scored))
+    rows: list[int] = []
+    together = LeanNetwork.together
+
+    def watched(self: Any, ids: Any, *given: Any, **by: Any) -> Any:
+        rows.append(len(ids))
+        return together(self, ids, *given, **by)
+
+    monkeypatch.setattr(LeanNetwork, "together", watched)
+
+    def scored() -> list[Any]:
+        found = dict(Scorer(network, rows=None, tokens=400).run([[w] for w in windows]))
+        return [found[number] for number in range(len(windows))]
+
+    once = scored()
+    assert rows
+    monkeypatch.setattr(LeanNetwork, "joins", False)
+    twice = scored()
+    assert [s.logprob for s in once] == pytest.approx([s.logprob for s in twice], abs=1e-4)
+    assert [s.greedy for s in once] == [s.greedy for s in twice]
+    with torch.inference_mode():
+        for window, found in zip(windows, once, strict=True):
+            ids = torch.tensor([window.ids[:-1]])
+            table = network.trunk(ids, torch.arange(ids.shape[1]), header=None, keep=False)[0]
+            own = table.table().log_softmax(-1)[-window.scored :]
+            wanted = own.gather(1, torch.tensor(window.ids[-window.scored :])[:, None]).sum()
+            assert found.logprob == pytest.approx(float(wanted), abs=1e-4)
 
 
 def test_generation_behind_a_header_equals_single_prompts(checkpoint: Any) -> None:

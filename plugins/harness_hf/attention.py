@@ -75,8 +75,17 @@ def causal_strip(total: int, like: torch.Tensor, dtype: torch.dtype) -> torch.Te
     return bias.masked_fill_(hidden, torch.finfo(dtype).min)
 
 
-def in_blocks(query: torch.Tensor, own: Pair, strip: torch.Tensor, *, scale: float) -> torch.Tensor:
+def in_blocks(
+    query: torch.Tensor,
+    own: Pair,
+    strip: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    *,
+    scale: float,
+) -> torch.Tensor:
     """Causal attention, a block of queries at a time, each to the keys up to its last query.
+
+    ``mask`` [rows, 1, last, all keys] is added to the scores of the last queries instead.
 
     PyTorch's kernel for CPUs computes the scores of the next 512 keys, hidden or not, which takes
     half as long again for texts of a few hundred tokens.
@@ -84,16 +93,21 @@ def in_blocks(query: torch.Tensor, own: Pair, strip: torch.Tensor, *, scale: flo
     rows, heads, width, size = query.shape
     key, value = own
     before = key.shape[2] - width
+    causal = width if mask is None else width - mask.shape[2]
     mixed = query.new_empty((rows, width, heads, size)).transpose(1, 2)
-    for at in range(0, width, BLOCK):
-        end = min(at + BLOCK, width)
+    starts = [*range(0, causal, BLOCK), *range(causal, width, BLOCK)]
+    for at, end in zip(starts, [*starts[1:], width], strict=True):
         seen = before + end
-        first = strip.shape[1] - BLOCK - before - at
+        if mask is None or at < causal:
+            first = strip.shape[1] - BLOCK - before - at
+            hidden = strip[: end - at, first : first + seen]
+        else:
+            hidden = mask[:, :, at - causal : end - causal, :seen]
         mixed[:, :, at:end] = functional.scaled_dot_product_attention(
             query[:, :, at:end],
             key[:, :, :seen],
             value[:, :, :seen],
-            attn_mask=strip[: end - at, first : first + seen],
+            attn_mask=hidden,
             scale=scale,
             enable_gqa=heads != key.shape[1],
         )

@@ -15,9 +15,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness_hf.attention import beside_header, by_products, causal_strip, in_blocks, plain
+from harness_hf.attention import (
+    beside_header,
+    by_products,
+    causal_strip,
+    in_blocks,
+    plain,
+)
 from harness_hf.logits import Logits
-from harness_hf.network import additive, branch_mask, causal_mask
+from harness_hf.network import branch_mask, causal_mask
 from harness_hf.slots import Slots
 
 if TYPE_CHECKING:
@@ -42,9 +48,16 @@ class _Picked:
 
     @classmethod
     def of(
-        cls, index: torch.Tensor, rows: int, width: int, before: int, dtype: torch.dtype
+        cls,
+        index: torch.Tensor,
+        shape: tuple[int, int],
+        before: int,
+        dtype: torch.dtype,
+        seen: torch.Tensor | None = None,
     ) -> _Picked:
-        """``index`` counts tokens of ``rows`` times ``width``, ascending."""
+        """``index`` counts tokens of a ``shape`` of rows times width, row by row. What they see of
+        them is what comes before, or, of the last tokens, ``seen`` [rows, last, width]."""
+        rows, width = shape
         if index.device.type != "cpu":
             return cls(index=index)
         row = index // width
@@ -56,8 +69,12 @@ class _Picked:
         at = torch.zeros(rows * most, dtype=torch.long)
         at[places] = index % width
         at = at.view(rows, most)
-        seen = torch.arange(before + width) <= at[:, :, None] + before
-        return cls(index=index, at=at, mask=additive(seen, dtype)[:, None], places=places)
+        own = torch.arange(width) <= at[:, :, None]
+        if seen is not None:
+            late = at - (width - seen.shape[1])
+            told = seen[torch.arange(rows)[:, None], late.clamp(min=0)]
+            own = torch.where(late[:, :, None] >= 0, told, own)
+        return cls(index=index, at=at, mask=branch_mask(own, before, dtype), places=places)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +82,9 @@ class _Reading:
     """One pass: where tokens stand, how queries and keys turn, what is hidden from them, where keys
     and values go.
 
-    ``mask`` is added to attention scores; ``None``: causal, block by block where there is a
-    ``strip``. It covers the header too, but in a ``step``. Without ``keep`` nothing is written to
+    ``mask`` is added to attention scores; ``None``: causal. It covers the header too, but in a
+    ``step``. Where there is a ``strip`` attention goes block by block, causal but for the last
+    tokens, which the mask is of. Without ``keep`` nothing is written to
     the slots. The last layer is computed for ``picked`` alone; ``None``: for all.
     """
 
@@ -85,6 +103,12 @@ class LeanNetwork:
 
     shares = True
     keeps = True
+
+    @property
+    def joins(self) -> bool:
+        """Whether ``together`` is faster than ``trunk`` and ``branch``: the kernels of a GPU know
+        no masks of which only the end is not causal."""
+        return self.device.type == "cpu"
 
     def __init__(self, decoder: Decoder, device: torch.device) -> None:
         """Wrap weights that are on ``device`` already."""
@@ -111,16 +135,31 @@ class LeanNetwork:
         elif header is not None or self.device.type == "mps":
             mask = causal_mask(before, width, ids, self.decoder.dtype)
             reading = replace(reading, mask=mask)
-        if 2 * len(index) <= rows * width:
-            # where only keys and values are needed one token goes on: few products take none at all
-            some = index if len(index) else index.new_zeros(1)
-            picked = _Picked.of(some, rows, width, before, self.decoder.dtype)
-            hidden = self._run(ids, replace(reading, picked=picked))
-            found = self._logits(hidden, None if len(index) else index)
-        else:
-            found = self._logits(self._run(ids, reading), index)
+        found = self._chosen(ids, index, reading)
         slots.advance(width)
         return found, slots if keep else None
+
+    def together(
+        self,
+        ids: torch.Tensor,
+        index: torch.Tensor,
+        *,
+        positions: torch.Tensor,
+        seen: torch.Tensor,
+        header: Header | None,
+    ) -> Logits:
+        """Read ``ids`` [rows, width], texts and several continuations of each, after ``header``.
+
+        ``positions`` [rows, width] count from the beginning of the text; ``seen`` [rows, last,
+        width] says what the last tokens attend to besides the header, those before them to all up
+        to themselves. Fastest where these are a whole number of ``BLOCK``.
+        """
+        slots = Slots.over(header, len(ids), self.device, apart=True)
+        before, dtype = slots.header_length, self.decoder.dtype
+        mask = branch_mask(seen, before, dtype)
+        reading = self._reading(positions, mask, slots, keep=False)
+        reading = replace(reading, strip=causal_strip(before + ids.shape[1], ids, dtype))
+        return self._chosen(ids, index, reading, seen)
 
     def step(self, ids: torch.Tensor, slots: Slots) -> Logits:
         """See :meth:`harness_hf.network.Network.step`."""
@@ -156,6 +195,24 @@ class LeanNetwork:
         return _Reading(
             positions=positions, turn=turn, mask=mask, slots=slots, keep=keep, step=step
         )
+
+    def _chosen(
+        self,
+        ids: torch.Tensor,
+        index: torch.Tensor,
+        reading: _Reading,
+        seen: torch.Tensor | None = None,
+    ) -> Logits:
+        """Logits at ``index``; where that is few tokens, the last layer is computed for them
+        alone."""
+        if 2 * len(index) > ids.numel():
+            return self._logits(self._run(ids, reading), index)
+        # where only keys and values are needed one token goes on: few products take none at all
+        some = index if len(index) else index.new_zeros(1)
+        before, shape = reading.slots.header_length, (ids.shape[0], ids.shape[1])
+        picked = _Picked.of(some, shape, before, self.decoder.dtype, seen)
+        hidden = self._run(ids, replace(reading, picked=picked))
+        return self._logits(hidden, None if len(index) else index)
 
     def _logits(self, hidden: torch.Tensor, index: torch.Tensor | None) -> Logits:
         flat = hidden.reshape(-1, hidden.shape[-1])
@@ -206,7 +263,9 @@ class LeanNetwork:
                 index = picked.at[:, None, :, None].expand(-1, query.shape[1], -1, query.shape[3])
                 mixed = plain(query.gather(2, index), (key, value), picked.mask, scale=layer.scale)
             elif reading.strip is not None:
-                mixed = in_blocks(query, (key, value), reading.strip, scale=layer.scale)
+                mixed = in_blocks(
+                    query, (key, value), reading.strip, reading.mask, scale=layer.scale
+                )
             elif self.device.type == "mps":
                 mixed = by_products(query, (key, value), reading.mask, scale=layer.scale)
             else:

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import functional
 
 from harness.errors import DataError
 from harness_hf.batching import LOG
@@ -187,6 +188,8 @@ def _agrees(
     ways = [_stepwise(0)]
     if network.shares:
         ways += [_stepwise(HEADER), _branching]
+    if isinstance(network, LeanNetwork) and network.joins:
+        ways.append(_joined)
     for way in ways:
         try:
             found = way(network, rows)
@@ -229,6 +232,24 @@ def _stepwise(header_length: int) -> Any:
     return way
 
 
+def _branches(rows: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What is left of ``rows`` behind their common beginning: token ids [total], positions [total]
+    and which of them each attends to [total, total]."""
+    branches = [row[HEADER:] for row in rows]
+    device = branches[0].device
+    positions = torch.cat([torch.arange(HEADER, HEADER + len(b)) for b in branches])
+    owners = torch.cat([torch.full((len(b),), number) for number, b in enumerate(branches)])
+    seen = (owners[:, None] == owners[None, :]).tril()
+    return torch.cat(branches), positions.to(device), seen.to(device)
+
+
+def _ends(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Where each of the branches ends."""
+    # added up on the host: MPS has added whole numbers wrongly
+    ends = [end - 1 for end in accumulate(len(row) - HEADER for row in rows)]
+    return torch.tensor(ends, device=rows[0].device)
+
+
 def _branching(network: Network, rows: Sequence[torch.Tensor]) -> torch.Tensor:
     """Read all rows as branches of one trunk, their common beginning."""
     header = read_header(network, tuple(rows[0][:1].tolist()))
@@ -236,25 +257,27 @@ def _branching(network: Network, rows: Sequence[torch.Tensor]) -> torch.Tensor:
     nothing = torch.zeros(1, dtype=torch.long, device=network.device)
     _, slots = network.trunk(trunk, nothing, header=header, keep=True)
     assert slots is not None
-    branches = [row[HEADER:] for row in rows]
-    total = sum(len(b) for b in branches)
-    before = HEADER - 1
-    seen = torch.zeros((1, total, before + total), dtype=torch.bool, device=network.device)
-    seen[:, :, :before] = True
-    at = 0
-    for branch in branches:
-        end = at + len(branch)
-        block = torch.ones((len(branch), len(branch)), dtype=torch.bool, device=network.device)
-        seen[0, at:end, before + at : before + end] = block.tril()
-        at = end
-    # added up on the host: MPS has added whole numbers wrongly
-    ends = torch.tensor([e - 1 for e in accumulate(map(len, branches))], device=network.device)
-    positions = torch.cat([torch.arange(HEADER, HEADER + len(b)) for b in branches])
+    ids, positions, seen = _branches(rows)
     logits = network.branch(
-        torch.cat(list(branches))[None, :],
-        ends,
-        positions=positions.to(network.device)[None, :],
-        seen=seen,
+        ids[None],
+        _ends(rows),
+        positions=positions[None],
+        seen=functional.pad(seen, (HEADER - 1, 0), value=True)[None],
         slots=slots,
+    )
+    return logits.table()
+
+
+def _joined(network: LeanNetwork, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The same, trunk and branches in one pass."""
+    header = read_header(network, tuple(rows[0][:1].tolist()))
+    ids, positions, own = _branches(rows)
+    before = HEADER - 1
+    logits = network.together(
+        torch.cat([rows[0][1:HEADER], ids])[None],
+        _ends(rows) + before,
+        positions=torch.cat([torch.arange(1, HEADER, device=network.device), positions])[None],
+        seen=functional.pad(own, (before, 0), value=True)[None],
+        header=header,
     )
     return logits.table()

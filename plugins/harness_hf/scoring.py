@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +16,9 @@ from harness_hf.batching import (
     reason_of,
     split_on_out_of_memory,
 )
+from harness_hf.lean import LeanNetwork
 from harness_hf.network import inference, read_header
+from harness_hf.packing import Packed, Targets
 from harness_hf.sharing import Bundle, Cluster, bundles, clusters
 
 if TYPE_CHECKING:
@@ -52,36 +54,6 @@ NOTHING = Likelihood(logprob=0.0, greedy=True)
 class _Piece:
     owner: int
     window: Window
-
-
-@dataclass
-class Targets:
-    """Tokens to score: where their logits are, what they are, which text each belongs to."""
-
-    chosen: dict[int, int] = field(default_factory=dict)
-    places: list[int] = field(default_factory=list)
-    tokens: list[int] = field(default_factory=list)
-    owners: list[int] = field(default_factory=list)
-
-    def add(self, at: int, token: int, owner: int) -> None:
-        """``token`` of text ``owner`` is predicted at flat position ``at``."""
-        self.places.append(self.chosen.setdefault(at, len(self.chosen)))
-        self.tokens.append(token)
-        self.owners.append(owner)
-
-    def index(self, device: torch.device) -> torch.Tensor:
-        """The flat positions whose logits are needed, each once."""
-        return torch.tensor(list(self.chosen), dtype=torch.long, device=device)
-
-    def score(self, logits: Logits, sums: torch.Tensor, misses: torch.Tensor) -> None:
-        """Add log-probabilities to ``sums`` and tokens that were not the best to ``misses``."""
-        device = logits.rows.device
-        places = torch.tensor(self.places, device=device)
-        scored = logits.score(places, torch.tensor(self.tokens, device=device))
-        owners = torch.tensor(self.owners)
-        # float64: a document of thousands of tokens must not lose digits to the addition
-        sums.index_add_(0, owners, scored.logprobs.cpu().double())  # MPS has no float64
-        misses.index_add_(0, owners, (~scored.greedy).long().cpu())
 
 
 class Totals:
@@ -201,12 +173,40 @@ class Scorer:
         self, part: list[Bundle], windows: Sequence[Window], header: Header | None
     ) -> list[Likelihood]:
         """Likelihoods of all members of ``part``, bundle by bundle."""
-        known = len(header.ids) if header else 0
         members = [m for bundle in part for m in bundle.members]
         sums = torch.zeros(len(members), dtype=torch.float64)
         misses = torch.zeros(len(members), dtype=torch.long)
-        width = max(b.trunk for b in part) - known
         branches = any(len(windows[m].ids) - 1 > b.trunk for b in part for m in b.members)
+        if branches and isinstance(self.network, LeanNetwork) and self.network.joins:
+            known = len(header.ids) if header else 0
+            whole = Packed.of(part, windows, known=known)
+            found = self.network.together(
+                whole.ids,
+                whole.targets.index(self.network.device),
+                positions=whole.positions,
+                seen=whole.seen,
+                header=header,
+            )
+            whole.targets.score(found, sums, misses)
+        else:
+            for targets, logits in self._in_turn(part, windows, header, branches=branches):
+                targets.score(logits, sums, misses)
+        return [
+            Likelihood(logprob=float(s), greedy=int(m) == 0)
+            for s, m in zip(sums, misses, strict=True)
+        ]
+
+    def _in_turn(
+        self,
+        part: list[Bundle],
+        windows: Sequence[Window],
+        header: Header | None,
+        *,
+        branches: bool,
+    ) -> Iterator[tuple[Targets, Logits]]:
+        """What trunks predict, then what ``branches`` do."""
+        known = len(header.ids) if header else 0
+        width = max(b.trunk for b in part) - known
         ids = torch.zeros((len(part), width), dtype=torch.long)
         targets = Targets()
         owner = 0
@@ -224,22 +224,20 @@ class Scorer:
             ids.to(device), targets.index(device), header=header, keep=branches
         )
         if targets.tokens:
-            targets.score(logits, sums, misses)
+            yield targets, logits
         if branches:
             assert slots is not None
-            packed = _Packed.of(part, windows, known=known, width=width)
-            found = self.network.branch(
-                packed.ids.to(device),
-                packed.targets.index(device),
-                positions=packed.positions.to(device),
-                seen=packed.seen.to(device),
-                slots=slots,
+            packed = Packed.of(part, windows, known=known, behind=width)
+            yield (
+                packed.targets,
+                self.network.branch(
+                    packed.ids.to(device),
+                    packed.targets.index(device),
+                    positions=packed.positions.to(device),
+                    seen=packed.seen.to(device),
+                    slots=slots,
+                ),
             )
-            packed.targets.score(found, sums, misses)
-        return [
-            Likelihood(logprob=float(s), greedy=int(m) == 0)
-            for s, m in zip(sums, misses, strict=True)
-        ]
 
 
 def _alone(member: int, windows: Sequence[Window]) -> Bundle:
@@ -251,46 +249,3 @@ def _width(bundle: Bundle, windows: Sequence[Window], known: int) -> int:
     """Tokens that a bundle's row reads after the header."""
     branches = sum(len(windows[m].ids) - 1 - bundle.trunk for m in bundle.members)
     return bundle.trunk - known + branches
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Packed:
-    """The branches of each row one after the other, each seeing its trunk and itself."""
-
-    ids: torch.Tensor
-    positions: torch.Tensor
-    seen: torch.Tensor
-    targets: Targets
-
-    @classmethod
-    def of(
-        cls, part: list[Bundle], windows: Sequence[Window], *, known: int, width: int
-    ) -> _Packed:
-        """Pack the branches of ``part`` behind trunks padded to ``width``."""
-        long = max(sum(len(windows[m].ids) - 1 - b.trunk for m in b.members) for b in part)
-        ids = torch.zeros((len(part), long), dtype=torch.long)
-        positions = torch.zeros((len(part), long), dtype=torch.long)
-        seen = torch.zeros((len(part), long, width + long), dtype=torch.bool)
-        # what is padding sees itself, so that no softmax is over nothing
-        seen[:, torch.arange(long), width + torch.arange(long)] = True
-        triangle = torch.ones((long, long), dtype=torch.bool).tril_()
-        targets = Targets()
-        owner = 0
-        for row, bundle in enumerate(part):
-            at = 0
-            seen[row, :, : bundle.trunk - known] = True
-            for member in bundle.members:
-                window = windows[member]
-                branch = window.ids[bundle.trunk : -1]
-                end = at + len(branch)
-                ids[row, at:end] = torch.tensor(branch)
-                positions[row, at:end] = torch.arange(bundle.trunk, bundle.trunk + len(branch))
-                block = triangle[: len(branch), : len(branch)]
-                seen[row, at:end, width + at : width + end] = block
-                first = max(len(window.ids) - window.scored, bundle.trunk + 1)
-                for place in range(first, len(window.ids)):
-                    flat = row * long + at + place - 1 - bundle.trunk
-                    targets.add(flat, window.ids[place], owner)
-                at = end
-                owner += 1
-        return cls(ids=ids, positions=positions, seen=seen, targets=targets)

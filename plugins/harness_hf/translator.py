@@ -17,7 +17,8 @@ from harness_hf.generation import Row, look_on, next_few
 from harness_hf.logits import Logits
 from harness_hf.modules import cache_argument, picked
 from harness_hf.network import inference
-from harness_hf.scoring import Likelihood, Targets, Totals
+from harness_hf.packing import Targets
+from harness_hf.scoring import Likelihood, Totals
 
 if TYPE_CHECKING:
     from harness.types import Request, Response
