@@ -1,9 +1,8 @@
-"""Weights and tokenizers read straight from their files against what transformers makes of them."""
+"""Weights read straight from their files against what transformers makes of them."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hf_tiny import CORPUS, write_checkpoint, write_tokenizer
+from hf_tiny import EMBEDDED, write_checkpoint, write_tokenizer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,13 +22,13 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from harness_hf.checkpoint import open_checkpoint  # noqa: E402
 from harness_hf.described import Described  # noqa: E402
+from harness_hf.loading import load  # noqa: E402
 from harness_hf.options import read_options  # noqa: E402
 from harness_hf.plans import KEYS, plan_of  # noqa: E402
 from harness_hf.prefix import FOLDER, WEIGHTS  # noqa: E402
 from harness_hf.products import Activation  # noqa: E402
 from harness_hf.straight import read_ends, read_lean  # noqa: E402
 from harness_hf.taken import take_apart  # noqa: E402
-from harness_hf.tokenfile import read_tokenizer  # noqa: E402
 
 WIDTHS = {"hidden_size": 32, "intermediate_size": 20, "num_hidden_layers": 2, "vocab_size": 40}
 LLAMA3 = {
@@ -46,6 +45,43 @@ CHANCES = {
     "qwen3": {"attention_bias": st.booleans(), "head_dim": st.sampled_from([8, 10])},
     "gpt_neox": {"attention_bias": st.booleans(), "use_parallel_residual": st.booleans()},
 }
+GPT2 = {
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_positions": 64,
+    "layer_norm_epsilon": 1e-3,
+    "vocab_size": 40,
+    "attn_pdrop": 0.1,
+    "summary_type": "cls_index",
+    "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}},
+}
+OPT = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "max_position_embeddings": 64,
+    "ffn_dim": 20,
+    "vocab_size": 40,
+    "word_embed_proj_dim": 32,
+    "_remove_final_layer_norm": False,
+    "do_layer_norm_before": True,
+    "prefix": "</s>",
+    "pad_token_id": 1,
+}
+
+
+@st.composite
+def learnt(draw: st.DrawFn, kind: str, heads: int) -> dict[str, Any]:
+    """Any whose positions are learnt."""
+    config = (GPT2 if kind == "gpt2" else OPT) | {
+        "model_type": kind,
+        "activation_function": draw(st.sampled_from(["relu", "gelu", "gelu_new"])),
+        "bos_token_id": 0,
+        "eos_token_id": draw(st.sampled_from([1, [1, 2]])),
+        "tie_word_embeddings": draw(st.booleans()),
+    }
+    if kind == "gpt2":
+        return config | {"n_head": heads, "n_inner": draw(st.sampled_from([None, 20]))}
+    return config | {"num_attention_heads": heads, "enable_bias": draw(st.booleans())}
 
 
 @st.composite
@@ -53,6 +89,8 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
     """Any that is known, of any of the architectures."""
     kind = draw(st.sampled_from(sorted(KEYS)))
     heads = draw(st.sampled_from([2, 4]))
+    if kind in ("gpt2", "opt"):
+        return draw(learnt(kind, heads))
     config = WIDTHS | {
         "model_type": kind,
         "num_attention_heads": heads,
@@ -78,8 +116,15 @@ def described(folder: Path, **options: str) -> Described:
     return Described(read_options("hf", asked, name=None, family=None))
 
 
-def save(folder: Path, config: dict[str, Any], stored: torch.dtype = torch.float32) -> Any:
-    """A random model of ``config``, whose file says what ``config`` says and no more."""
+def save(
+    folder: Path,
+    config: dict[str, Any],
+    stored: torch.dtype = torch.float32,
+    *,
+    bare: bool = False,
+) -> Any:
+    """A random model of ``config``, whose file says what ``config`` says and no more; ``bare``: by
+    the names that the body alone has."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(3)
@@ -94,6 +139,9 @@ def save(folder: Path, config: dict[str, Any], stored: torch.dtype = torch.float
     model.save_pretrained(folder)
     path = folder / "model.safetensors"
     tensors = {name: tensor.to(stored) for name, tensor in load_file(path).items()}
+    if bare:
+        first = f"{model.base_model_prefix}."
+        tensors = {name.removeprefix(first): tensor for name, tensor in tensors.items()}
     save_file(tensors, path, metadata={"format": "pt"})
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -108,7 +156,9 @@ def same(one: Any, other: Any) -> bool:
     """Whether two decoders are made of the same numbers, wherever they came from."""
     if isinstance(one, Activation):
         x = torch.linspace(-4, 4, 33)
-        return one.fused == other.fused and bool(torch.equal(one.function(x), other.function(x)))
+        # transformers computes what GPT-2 calls gelu_new step by step, PyTorch at once
+        alike = torch.allclose(one.function(x), other.function(x), rtol=0, atol=1e-6)
+        return (one.fused, one.algorithm) == (other.fused, other.algorithm) and alike
     if is_dataclass(one):
         names = [field.name for field in fields(one) if field.name != "sources"]
         return all(same(getattr(one, name), getattr(other, name)) for name in names)
@@ -127,11 +177,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-@given(configurations(), st.sampled_from([torch.float32, torch.float16, torch.bfloat16]))
+@given(
+    configurations(),
+    st.sampled_from([torch.float32, torch.float16, torch.bfloat16]),
+    st.booleans(),
+)
 def test_files_give_the_decoder_that_modules_give(
-    place: Path, config: dict[str, Any], stored: torch.dtype
+    place: Path, config: dict[str, Any], stored: torch.dtype, bare: bool
 ) -> None:
-    model = save(place, config, stored)
+    model = save(place, config, stored, bare=bare)
     network = read_lean(described(place))
     assert network is not None
     with torch.inference_mode():
@@ -146,12 +200,21 @@ def saved(kind: str) -> dict[str, Any]:
     """What transformers writes of a configuration of this kind."""
     import transformers
 
-    own: dict[str, Any] = {"num_attention_heads": 4}
-    if kind != "gpt_neox":
+    own: dict[str, Any] = WIDTHS | {"num_attention_heads": 4}
+    if kind not in ("gpt_neox", "gpt2", "opt"):
         own |= {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": None}
-    config = transformers.AutoConfig.for_model(kind, **WIDTHS, **own)
+    if kind in ("gpt2", "opt"):
+        own = {"n_head": 4, **GPT2} if kind == "gpt2" else {"num_attention_heads": 4, **OPT}
+    config = transformers.AutoConfig.for_model(kind, **own)
     found: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
     return {key: value for key, value in found.items() if key in KEYS[kind]}
+
+
+NAMES = {
+    "llama": ("hidden_act", "hidden_size", "num_hidden_layers", "num_attention_heads"),
+    "opt": ("activation_function", "hidden_size", "num_hidden_layers", "num_attention_heads"),
+    "gpt2": ("activation_function", "n_embd", "n_layer", "n_head"),
+}
 
 
 @pytest.mark.parametrize("kind", sorted(KEYS))
@@ -160,12 +223,13 @@ def test_any_other_key_is_left_to_transformers(kind: str) -> None:
     config = saved(kind)
     assert plan_of(config) is not None
     assert plan_of(config | {"logit_scale": 2.0}) is None
+    act, size, layers, heads = NAMES.get(kind, NAMES["llama"])
     for key, value in (
-        ("hidden_act", "quick_gelu"),
-        ("hidden_size", "24"),
+        (act, "quick_gelu"),
+        (size, "24"),
         ("tie_word_embeddings", "yes"),
-        ("num_hidden_layers", 0),
-        ("num_attention_heads", 5),
+        (layers, 0),
+        (heads, 5),
         ("vocab_size", True),
         ("rope_parameters", {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}),
         ("rope_parameters", {"rope_type": "linear", "rope_theta": 1e4}),
@@ -185,6 +249,14 @@ def test_any_other_key_is_left_to_transformers(kind: str) -> None:
         ("qwen3", {"head_dim": None}),
         ("gpt_neox", {"rope_parameters": None}),
         ("gpt_neox", {"is_decoder": True}),
+        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}),
+        ("gpt2", {"scale_attn_weights": False}),
+        ("gpt2", {"reorder_and_upcast_attn": True}),
+        ("gpt2", {"add_cross_attention": True}),
+        ("opt", {"word_embed_proj_dim": 16}),
+        ("opt", {"do_layer_norm_before": False}),
+        ("opt", {"_remove_final_layer_norm": True}),
+        ("opt", {"layer_norm_elementwise_affine": False}),
     ],
 )
 def test_what_is_not_the_plain_architecture_is_left_to_transformers(
@@ -243,8 +315,66 @@ def test_old_checkpoints_hold_masks_that_nobody_reads(tmp_path: Path) -> None:
     assert read_lean(described(tmp_path)) is not None
 
 
+@pytest.mark.parametrize("attention", [None, "sdpa"])
+def test_old_checkpoints_of_gpt_2_hold_masks_too(tmp_path: Path, attention: str | None) -> None:
+    write_checkpoint(tmp_path, "gpt2")
+    path = tmp_path / "model.safetensors"
+    at = "transformer.h.0.attn"
+    more = {f"{at}.bias": torch.ones(1, 1, 64, 64), f"{at}.masked_bias": torch.tensor(-1e4)}
+    save_file(load_file(path) | more, path, metadata={"format": "pt"})
+    options = {"attn": attention} if attention else {}
+    assert (load(described(tmp_path, **options)).network is None) == bool(attention)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "opt"])
+def test_a_tied_head_may_be_there_besides_the_embeddings(tmp_path: Path, kind: str) -> None:
+    write_checkpoint(tmp_path, kind)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    name = next(n for n in tensors if n.endswith(("wte.weight", "embed_tokens.weight")))
+    save_file(tensors | {"lm_head.weight": tensors[name].clone()}, path, metadata={"format": "pt"})
+    network = read_lean(described(tmp_path))
+    assert network is not None
+    assert network.decoder.head.weight is network.decoder.embedding
+    save_file(tensors | {"lm_head.weight": tensors[name] + 1}, path, metadata={"format": "pt"})
+    assert read_lean(described(tmp_path)) is None
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "opt", "gpt_neox"])
+def test_pickled_weights_are_read_as_well(tmp_path: Path, kind: str) -> None:
+    """As OPT has them, and many an old checkpoint."""
+    model = write_checkpoint(tmp_path, kind)
+    (tmp_path / "model.safetensors").unlink()
+    head = "embed_out.weight" if kind == "gpt_neox" else "lm_head.weight"
+    state = {head if n == "lm_head.weight" else n: t for n, t in model.state_dict().items()}
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    network = read_lean(described(tmp_path))
+    assert network is not None
+    with torch.inference_mode():
+        expected = take_apart(model, most=64)
+    assert expected is not None
+    assert same(network.decoder, expected)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "opt"])
+def test_logits_are_those_of_transformers(tmp_path: Path, kind: str) -> None:
+    model = write_checkpoint(tmp_path, kind)
+    network = read_lean(described(tmp_path))
+    assert network is not None
+    ids = torch.randint(EMBEDDED, (3, 40), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found, _ = network.trunk(ids, torch.arange(120), header=None, keep=False)
+        expected = model(ids).logits.flatten(0, 1)
+    assert torch.allclose(found.table(), expected, rtol=0, atol=1e-5)
+
+
+def test_fewer_learnt_positions_than_are_tried_are_left_to_transformers(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, "gpt2", n_positions=8)
+    assert read_lean(described(tmp_path)) is None
+
+
 @pytest.mark.parametrize(
-    "trouble", ["missing", "surplus", "shape", "integers", "prefix", "pickled"]
+    "trouble", ["missing", "surplus", "shape", "integers", "prefix", "named twice"]
 )
 def test_other_files_are_left_to_transformers(tmp_path: Path, trouble: str) -> None:
     write_checkpoint(tmp_path)
@@ -262,11 +392,10 @@ def test_other_files_are_left_to_transformers(tmp_path: Path, trouble: str) -> N
     elif trouble == "prefix":
         (tmp_path / FOLDER).mkdir()
         save_file({"keys": torch.zeros(1)}, tmp_path / FOLDER / WEIGHTS)
-    if trouble == "pickled":
-        path.unlink()
-        torch.save(tensors, tmp_path / "pytorch_model.bin")
-    else:
-        save_file(tensors, path, metadata={"format": "pt"})
+    elif trouble == "named twice":
+        tensors = {n.removeprefix("model."): tensor for n, tensor in tensors.items()}
+        tensors["model.norm.weight"] = tensors["norm.weight"].clone()
+    save_file(tensors, path, metadata={"format": "pt"})
     assert read_lean(described(tmp_path)) is None
 
 
@@ -276,106 +405,7 @@ def test_who_asks_for_transformers_gets_it(tmp_path: Path, option: dict[str, str
     assert read_lean(described(tmp_path, **option)) is None
 
 
-TEXTS = st.one_of(
-    st.text(max_size=30),
-    st.lists(
-        st.sampled_from([*CORPUS, "<s>", "</s>", "<unk>", "▁", " ", "\n", "<0x41>", "é", "🙂"]),
-        max_size=6,
-    ).map(" ".join),
-)
-
-
-def tokenizers(folder: Path) -> tuple[Any, Any]:
-    """Ours and transformers'."""
-    from transformers import AutoTokenizer
-
-    asked = described(folder)
-    ours = read_tokenizer(asked.checkpoint, asked.options)
-    assert ours is not None
-    return ours, AutoTokenizer.from_pretrained(folder)
-
-
-@pytest.fixture(scope="module", params=["bytes", "bytes-bos", "bare", "pieces", "nano", "shared"])
-def pair(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Any, Any]:
-    kind = request.param
-    if kind == "nano":
-        harness_nano = pytest.importorskip("harness_nano")
-        return tokenizers(harness_nano.WEIGHTS / "nano-9k")
-    if kind == "shared":
-        return tokenizers(request.getfixturevalue("shared") / "models" / "stories260K")
-    folder = tmp_path_factory.mktemp(kind)
-    write_checkpoint(folder)
-    write_tokenizer(folder, kind.split("-")[0], bos=kind.endswith("bos"))
-    return tokenizers(folder)
-
-
-@settings(max_examples=60, deadline=None)
-@given(text=TEXTS, more=TEXTS, special=st.booleans(), data=st.data())
-def test_texts_become_the_tokens_that_transformers_makes(
-    pair: tuple[Any, Any], text: str, more: str, special: bool, data: st.DataObject
-) -> None:
-    ours, theirs = pair
-    for asked in (text, [text, more]):
-        expected = theirs(asked, add_special_tokens=special)["input_ids"]
-        assert ours(asked, add_special_tokens=special)["input_ids"] == expected
-    ids = data.draw(st.lists(st.integers(0, len(theirs) - 1), max_size=12))
-    assert [ours.convert_ids_to_tokens(n) for n in ids] == theirs.convert_ids_to_tokens(ids)
-    for skipped in (True, False):
-        how = {"skip_special_tokens": skipped, "clean_up_tokenization_spaces": False}
-        assert ours.decode(ids, **how) == theirs.decode(ids, **how)
-
-
-def test_a_tokenizer_says_of_itself_what_transformers_says(pair: tuple[Any, Any]) -> None:
-    ours, theirs = pair
-    assert len(ours) == len(theirs)
-    assert ours.get_vocab() == theirs.get_vocab()
-    assert ours.get_added_vocab() == theirs.get_added_vocab()
-    assert (ours.bos_token_id, ours.eos_token_id) == (theirs.bos_token_id, theirs.eos_token_id)
-    assert set(ours.all_special_tokens) == set(theirs.all_special_tokens)
-    for name in ours.all_special_tokens:
-        assert ours.convert_tokens_to_ids(name) == theirs.convert_tokens_to_ids(name)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"tokenizer_class": "LlamaTokenizer"},
-        {"add_bos_token": True},
-        {"eos_token": "of"},
-        {"eos_token": {"content": "</s>", "lstrip": True}},
-        {"eos_token": "<no such>"},
-        {"extra_special_tokens": ["the"]},
-        {"split_special_tokens": True},
-    ],
-)
-def test_tokenizers_with_other_settings_are_left_to_transformers(
-    tmp_path: Path, change: dict[str, Any]
-) -> None:
-    write_checkpoint(tmp_path)
-    path = tmp_path / "tokenizer_config.json"
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(stored | change), encoding="utf-8")
-    asked = described(tmp_path)
-    assert read_tokenizer(asked.checkpoint, asked.options) is None
-
-
-@pytest.mark.parametrize("trouble", ["empty", "named", "kind", "chat"])
-def test_other_tokenizer_files_are_left_to_transformers(tmp_path: Path, trouble: str) -> None:
-    write_checkpoint(tmp_path)
-    if trouble == "empty":
-        (tmp_path / "tokenizer.json").write_text("", encoding="utf-8")
-    elif trouble == "named":
-        (tmp_path / "special_tokens_map.json").write_text("{}", encoding="utf-8")
-    elif trouble == "kind":
-        shutil.rmtree(tmp_path)
-        write_checkpoint(tmp_path, "qwen2")
-    asked = described(tmp_path, **({"chat_template": "default"} if trouble == "chat" else {}))
-    assert read_tokenizer(asked.checkpoint, asked.options) is None
-
-
-@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox", "gpt2", "opt"])
 def test_a_plain_decoder_is_asked_without_transformers(tmp_path: Path, kind: str) -> None:
     write_checkpoint(tmp_path, kind)
     code = (

@@ -57,7 +57,8 @@ class Architecture:
     """What the modules of an architecture are called, those of a layer from the layer on.
 
     ``project`` are queries, keys and values, or all in one; ``woven``: head by head. Learnt
-    positions, if any, begin at row ``first`` of ``places``.
+    positions, if any, begin at row ``first`` of ``places``. ``sideways``: files hold a layer's
+    matrices the other way around.
     """
 
     embedding: str
@@ -73,6 +74,7 @@ class Architecture:
     woven: bool = False
     places: str | None = None
     first: int = 0
+    sideways: bool = False
 
 
 GATED = Architecture(
@@ -110,6 +112,7 @@ GPT2 = Architecture(
     output="attn.c_proj",
     up="mlp.c_fc",
     down="mlp.c_proj",
+    sideways=True,
 )
 OPT = Architecture(
     embedding="model.decoder.embed_tokens",

@@ -48,6 +48,12 @@ VOCABULARIES = (
 LFS_POINTER = b"version "
 """The first eight bytes of what git leaves in the place of a large file."""
 GENERATION = "generation_config.json"
+LEFTOVERS = (
+    *(".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias"),
+    ".rotary_emb.inv_freq",
+)
+"""How the names of masks and frequencies end that old checkpoints of GPT-2 and GPT-NeoX hold; they
+are computed."""
 SHARD_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SINGLE_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 

@@ -83,11 +83,12 @@ def _without_tied_head(kept: list[Tensor], config: Mapping[str, Any]) -> list[Te
         return kept
     tied = config.get("tie_word_embeddings")
     if tied is None:  # the default differs between architectures: look at the weights
-        tied = _same_bytes(heads[0], tokens[0])
+        tied = same_bytes(heads[0], tokens[0])
     return [t for t in kept if t is not heads[0]] if tied else kept
 
 
-def _same_bytes(one: Tensor, other: Tensor) -> bool:
+def same_bytes(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of safetensors files hold the same; not known of pickled ones."""
     size = one.end - one.begin
     if size == 0 or size != other.end - other.begin:
         return False

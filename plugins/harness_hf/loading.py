@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, ModelError
 from harness_hf.batching import LOG, is_out_of_memory
-from harness_hf.checkpoint import read_json
+from harness_hf.checkpoint import LEFTOVERS, read_json
 from harness_hf.memory import check_memory
 from harness_hf.quiet import import_transformers, quiet
 from harness_hf.work import WORKS
@@ -99,13 +99,14 @@ def load(described: Described) -> Loaded:
 
 def _read_straight(described: Described, tokenizer: Any) -> Loaded | None:
     """The weights of a plain decoder, ``None`` where transformers is to load them."""
+    from harness_hf.learnt import named_usually
     from harness_hf.straight import read_ends, read_lean
 
     ends = read_ends(described.checkpoint)
     network = None if ends is None else read_lean(described)
     if network is None:
         return None
-    config = SimpleNamespace(**described.checkpoint.config)
+    config = SimpleNamespace(**named_usually(described.checkpoint.config))
     return Loaded(
         tokenizer=tokenizer, device=network.device, config=config, ends=ends, network=network
     )
@@ -224,6 +225,8 @@ def _check_tensors(found: Mapping[str, Any], options: Options) -> None:
         ("mismatched_keys", "of another shape"),
     ):
         keys = sorted(map(_tensor_words, found.get(key) or ()))
+        if key == "unexpected_keys":  # masks that old checkpoints hold, which nobody reads
+            keys = [k for k in keys if not k.endswith(LEFTOVERS)]
         if WORKS[options.scheme].heads:  # encoders bring a pooling layer that not all heads use
             keys = [k for k in keys if key != "unexpected_keys" or ".pooler." not in k]
         if keys:

@@ -9,29 +9,33 @@ and the turning of positions are those of transformers 5 (``configuration_llama.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional
 
-from harness_hf.building import GATED, NEOX, Architecture, Shape
-from harness_hf.products import Activation
+from harness_hf.building import GATED, NEOX, Shape
+from harness_hf.learnt import GPT2_KEYS, OPT_KEYS, gpt2, opt
+from harness_hf.planning import (
+    ELSEWHERE,
+    SAYS_NOTHING,
+    Plan,
+    Said,
+    UnknownError,
+    layer_norm,
+    linear,
+    require,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    Sizes = dict[str, tuple[int, ...]]
-    Function = Callable[[torch.Tensor], torch.Tensor]
+    from harness_hf.planning import Sizes
 
-SAYS_NOTHING = {"_name_or_path", "architectures", "model_type", "transformers_version", "use_cache"}
 TRAINING = {"attention_dropout", "classifier_dropout", "hidden_dropout", "initializer_range"}
-ELSEWHERE = {"bos_token_id", "dtype", "eos_token_id", "max_position_embeddings", "pad_token_id"}
-ELSEWHERE |= {"torch_dtype"}
 SIZED = SAYS_NOTHING | TRAINING | ELSEWHERE
-SIZED |= {"hidden_act", "hidden_size", "intermediate_size", "num_attention_heads"}
-SIZED |= {"num_hidden_layers", "rope_parameters", "rope_scaling", "tie_word_embeddings"}
-SIZED |= {"vocab_size"}
+SIZED |= {"hidden_act", "hidden_size", "intermediate_size", "max_position_embeddings"}
+SIZED |= {"num_attention_heads", "num_hidden_layers", "rope_parameters", "rope_scaling"}
+SIZED |= {"tie_word_embeddings", "vocab_size"}
 GATED_KEYS = SIZED | {"head_dim", "num_key_value_heads", "rms_norm_eps", "rope_theta"}
 QWEN_KEYS = GATED_KEYS | {
     "layer_types",
@@ -47,12 +51,16 @@ NEOX_KEYS = SIZED | {
     "rotary_pct",
 }
 NEOX_KEYS |= {"use_parallel_residual"}
+SMOL = {"is_llama_config", "rope_interleaved", "transformers.js_config"}
+"""What SmolLM's configurations say besides; transformers reads none of it."""
 KEYS: Mapping[str, set[str]] = {
-    "llama": GATED_KEYS | {"attention_bias", "mlp_bias", "pretraining_tp"},
+    "llama": GATED_KEYS | SMOL | {"attention_bias", "mlp_bias", "pretraining_tp"},
     "mistral": GATED_KEYS | {"sliding_window"},
     "qwen2": QWEN_KEYS,
     "qwen3": QWEN_KEYS | {"attention_bias"},
     "gpt_neox": NEOX_KEYS,
+    "gpt2": GPT2_KEYS,
+    "opt": OPT_KEYS,
 }
 """By model type, the keys that are known."""
 ROTATIONS: Mapping[str, set[str]] = {
@@ -66,42 +74,7 @@ ROTATIONS: Mapping[str, set[str]] = {
     },
 }
 """By kind of rotation, the numbers that it takes besides its base."""
-
-
-def _gelu_by_tanh(x: torch.Tensor) -> torch.Tensor:
-    return functional.gelu(x, approximate="tanh")
-
-
-FUNCTIONS: Mapping[str, Function] = {
-    "silu": functional.silu,
-    "relu": functional.relu,
-    "gelu": functional.gelu,
-    "gelu_pytorch_tanh": _gelu_by_tanh,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How a decoder is put together; ``tensors`` are what its files must hold, name to shape.
-
-    ``frequencies`` [rotated / 2] are radians per position. ``window``: how many tokens a token
-    sees, ``None`` for all.
-    """
-
-    architecture: Architecture
-    shape: Shape
-    tensors: Sizes
-    frequencies: torch.Tensor
-    window: int | None = None
-
-    def rotations(
-        self, most: int, device: torch.device, dtype: torch.dtype
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tables [``most``, rotated] for :func:`harness_hf.building.put_together`."""
-        positions = torch.arange(most, device=device)[:, None].float()
-        angles = positions * self.frequencies.to(device)
-        cosine, sine = angles.cos(), angles.sin()
-        return torch.cat([cosine, cosine], 1).to(dtype), torch.cat([-sine, sine], 1).to(dtype)
+LEARNT = {"gpt2": gpt2, "opt": opt}
 
 
 def plan_of(config: Mapping[str, Any]) -> Plan | None:
@@ -109,67 +82,22 @@ def plan_of(config: Mapping[str, Any]) -> Plan | None:
     kind = str(config.get("model_type"))
     if kind not in KEYS or not config.keys() <= KEYS[kind]:
         return None
-    said = _Said(config)
+    said = Said(config)
     try:
+        if kind in LEARNT:
+            return LEARNT[kind](said)
         return _neox(said) if kind == "gpt_neox" else _gated(said, kind)
-    except _UnknownError:
+    except UnknownError:
         return None
 
 
-class _UnknownError(Exception):
-    """The configuration says something that is not known here."""
-
-
-def _require(holds: bool) -> None:
-    if not holds:
-        raise _UnknownError
-
-
-class _Said:
-    """A configuration whose values are of the kind that is asked for, or unknown."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.values = values
-
-    def count(self, key: str, default: int | None = None) -> int:
-        value = self.values.get(key)
-        value = default if value is None else value
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise _UnknownError
-        return value
-
-    def number(self, key: str, default: float | None = None) -> float:
-        value = self.values.get(key, default)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
-            raise _UnknownError
-        return float(value)
-
-    def flag(self, key: str, *, default: bool = False) -> bool:
-        value = self.values.get(key, default)
-        if not isinstance(value, bool):
-            raise _UnknownError
-        return value
-
-    def activation(self) -> Activation:
-        name = str(self.values.get("hidden_act"))
-        _require(name in FUNCTIONS)
-        return Activation.of(name, FUNCTIONS[name])
-
-    def rope(self) -> _Said:
-        """The turning of positions, from whichever of its two names is there."""
-        names = ("rope_parameters", "rope_scaling")
-        found = [self.values[name] for name in names if self.values.get(name)]
-        _require(len(found) < 2 and all(isinstance(one, dict) for one in found))
-        return _Said(found[0] if found else {})
-
-
-def _gated(said: _Said, kind: str) -> Plan:
+def _gated(said: Said, kind: str) -> Plan:
     values, hidden, heads = (
         said.values,
         said.count("hidden_size"),
         said.count("num_attention_heads"),
     )
-    _require(hidden % heads == 0)
+    require(hidden % heads == 0)
     shape = Shape(
         layers=said.count("num_hidden_layers"),
         heads=heads,
@@ -179,12 +107,12 @@ def _gated(said: _Said, kind: str) -> Plan:
         activation=said.activation(),
         normed=kind == "qwen3",
     )
-    _require(heads % shape.groups == 0 and shape.size % 2 == 0)
-    _require(values.get("pretraining_tp") in (None, 1) and not said.flag("use_sliding_window"))
-    _require(set(values.get("layer_types") or ()) <= {"full_attention"})
+    require(heads % shape.groups == 0 and shape.size % 2 == 0)
+    require(values.get("pretraining_tp") in (None, 1) and not said.flag("use_sliding_window"))
+    require(set(values.get("layer_types") or ()) <= {"full_attention"})
     window = None
     if kind == "mistral":
-        _require("sliding_window" in values)  # a Mistral that leaves it out has one
+        require("sliding_window" in values)  # a Mistral that leaves it out has one
         window = None if values["sliding_window"] is None else said.count("sliding_window")
     rope = said.rope()
     theta = rope.number("rope_theta", values.get("rope_theta"))
@@ -197,7 +125,7 @@ def _gated(said: _Said, kind: str) -> Plan:
     )
 
 
-def _gated_tensors(said: _Said, shape: Shape, kind: str) -> Sizes:
+def _gated_tensors(said: Said, shape: Shape, kind: str) -> Sizes:
     hidden, wide = said.count("hidden_size"), said.count("intermediate_size")
     vocabulary, joined = said.count("vocab_size"), shape.heads * shape.size
     attends, feeds = said.flag("attention_bias"), said.flag("mlp_bias")
@@ -213,19 +141,19 @@ def _gated_tensors(said: _Said, shape: Shape, kind: str) -> Sizes:
         found[f"{at}.post_attention_layernorm.weight"] = (hidden,)
         for part, count in rows.items():
             name = f"{at}.self_attn.{part}_proj"
-            found |= _linear(name, count, hidden, biased=attends or kind == "qwen2")
-        found |= _linear(f"{at}.self_attn.o_proj", hidden, joined, biased=attends)
+            found |= linear(name, count, hidden, biased=attends or kind == "qwen2")
+        found |= linear(f"{at}.self_attn.o_proj", hidden, joined, biased=attends)
         if shape.normed:
             found |= {f"{at}.self_attn.{part}_norm.weight": (shape.size,) for part in "qk"}
-        found |= _linear(f"{at}.mlp.gate_proj", wide, hidden, biased=feeds)
-        found |= _linear(f"{at}.mlp.up_proj", wide, hidden, biased=feeds)
-        found |= _linear(f"{at}.mlp.down_proj", hidden, wide, biased=feeds)
+        found |= linear(f"{at}.mlp.gate_proj", wide, hidden, biased=feeds)
+        found |= linear(f"{at}.mlp.up_proj", wide, hidden, biased=feeds)
+        found |= linear(f"{at}.mlp.down_proj", hidden, wide, biased=feeds)
     return found
 
 
-def _neox(said: _Said) -> Plan:
+def _neox(said: Said) -> Plan:
     hidden, heads = said.count("hidden_size"), said.count("num_attention_heads")
-    _require(hidden % heads == 0 and not said.flag("is_decoder"))
+    require(hidden % heads == 0 and not said.flag("is_decoder"))
     shape = Shape(
         layers=said.count("num_hidden_layers"),
         heads=heads,
@@ -239,51 +167,42 @@ def _neox(said: _Said) -> Plan:
     share = rope.number("partial_rotary_factor", said.values.get("rotary_pct"))
     theta = rope.number("rope_theta", said.values.get("rotary_emb_base"))
     rotated = int(shape.size * share)
-    _require(share <= 1 and rotated > 0 and rotated % 2 == 0)
+    require(share <= 1 and rotated > 0 and rotated % 2 == 0)
     rest = {key: value for key, value in rope.values.items() if key != "partial_rotary_factor"}
     return Plan(
         architecture=NEOX,
         shape=shape,
         tensors=_neox_tensors(said, shape),
-        frequencies=_frequencies(_Said(rest), theta, rotated),
+        frequencies=_frequencies(Said(rest), theta, rotated),
     )
 
 
-def _neox_tensors(said: _Said, shape: Shape) -> Sizes:
+def _neox_tensors(said: Said, shape: Shape) -> Sizes:
     hidden, wide = said.count("hidden_size"), said.count("intermediate_size")
     vocabulary, biased = said.count("vocab_size"), said.flag("attention_bias", default=True)
     found: Sizes = {
         "gpt_neox.embed_in.weight": (vocabulary, hidden),
-        **_layer_norm("gpt_neox.final_layer_norm", hidden),
+        **layer_norm("gpt_neox.final_layer_norm", hidden),
     }
     if not said.flag("tie_word_embeddings"):
         found["embed_out.weight"] = (vocabulary, hidden)
     for at in (f"gpt_neox.layers.{number}" for number in range(shape.layers)):
-        found |= _layer_norm(f"{at}.input_layernorm", hidden)
-        found |= _layer_norm(f"{at}.post_attention_layernorm", hidden)
-        found |= _linear(f"{at}.attention.query_key_value", 3 * hidden, hidden, biased=biased)
-        found |= _linear(f"{at}.attention.dense", hidden, hidden, biased=biased)
-        found |= _linear(f"{at}.mlp.dense_h_to_4h", wide, hidden, biased=True)
-        found |= _linear(f"{at}.mlp.dense_4h_to_h", hidden, wide, biased=True)
+        found |= layer_norm(f"{at}.input_layernorm", hidden)
+        found |= layer_norm(f"{at}.post_attention_layernorm", hidden)
+        found |= linear(f"{at}.attention.query_key_value", 3 * hidden, hidden, biased=biased)
+        found |= linear(f"{at}.attention.dense", hidden, hidden, biased=biased)
+        found |= linear(f"{at}.mlp.dense_h_to_4h", wide, hidden, biased=True)
+        found |= linear(f"{at}.mlp.dense_4h_to_h", hidden, wide, biased=True)
     return found
 
 
-def _linear(name: str, rows: int, columns: int, *, biased: bool) -> Sizes:
-    matrix: Sizes = {f"{name}.weight": (rows, columns)}
-    return {**matrix, f"{name}.bias": (rows,)} if biased else matrix
-
-
-def _layer_norm(name: str, hidden: int) -> Sizes:
-    return {f"{name}.weight": (hidden,), f"{name}.bias": (hidden,)}
-
-
-def _frequencies(rope: _Said, theta: float, rotated: int) -> torch.Tensor:
+def _frequencies(rope: Said, theta: float, rotated: int) -> torch.Tensor:
     """Radians per position [rotated / 2] (Su et al. 2021, arXiv:2104.09864); ``linear`` divides
     them (Chen et al. 2023, arXiv:2306.15595), ``llama3`` those of long waves (Llama 3.1's report,
     Dubey et al. 2024, arXiv:2407.21783), with a slope in between."""
     kind = rope.values.get("rope_type", rope.values.get("type", "default"))
-    _require(kind in ROTATIONS)
-    _require(rope.values.keys() <= ROTATIONS[kind] | {"rope_type", "type", "rope_theta"})
+    require(kind in ROTATIONS)
+    require(rope.values.keys() <= ROTATIONS[kind] | {"rope_type", "type", "rope_theta"})
     found: torch.Tensor = 1.0 / theta ** (torch.arange(0, rotated, 2, dtype=torch.float) / rotated)
     if kind == "default":
         return found
@@ -292,7 +211,7 @@ def _frequencies(rope: _Said, theta: float, rotated: int) -> torch.Tensor:
         return found / factor
     length = rope.count("original_max_position_embeddings")
     low, high = rope.number("low_freq_factor"), rope.number("high_freq_factor")
-    _require(low < high)
+    require(low < high)
     waves = 2 * math.pi / found
     slope = (length / waves - low) / (high - low)
     between = (1 - slope) * found / factor + slope * found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness_hf.building import GATED, GPT2, NEOX, OPT, Shape, put_together
+from harness_hf.learnt import EPSILON
 from harness_hf.products import Activation, join, linear
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ UNUSUAL = {
 """Settings of GPT-2 and OPT that are not computed here."""
 USUAL = {"scale_attn_weights", "do_layer_norm_before", "layer_norm_elementwise_affine"}
 """Those that must be on."""
-EPSILON = 1e-5
-"""Of PyTorch's layer norm, for OPT, whose configuration does not say it."""
 
 
 class _ModuleWeights:
