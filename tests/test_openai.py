@@ -41,6 +41,7 @@ from hypothesis import strategies as st
 pytest.importorskip("openai")
 
 import harness_openai
+import harness_openai.model
 from harness.cli import invoke
 from harness.errors import ModelError, UsageError
 from harness.types import (
@@ -467,48 +468,22 @@ def test_requests_overlap_but_never_more_than_allowed() -> None:
         assert 2 <= server.most <= 3
 
 
-def test_the_limit_doubles_then_halves_once_a_round_then_creeps() -> None:
-    pace = Pace(64)
-    for _ in range(15):
-        pace.succeeded(1.0, 4)
-    assert pace.limit == 16
-    sent = time.monotonic()
-    for _ in range(5):  # all sent before the first sign of congestion: one cut
-        pace.congested(sent)
-    assert pace.limit == 8
-    for _ in range(8):
-        pace.succeeded(1.0, 4)
-    assert 8.9 < pace.limit <= 9
+def test_the_next_cell_is_begun_with_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
 
+    class Noted(Pace):
+        def __init__(self, most: int, **found: float) -> None:
+            begun.append(found)
+            super().__init__(most, **found)
+            self.gap = 0.001
 
-def test_once_a_limit_was_found_a_refusal_takes_less_than_a_failure() -> None:
-    pace = Pace(64, start=40)
-    pace.congested(time.monotonic(), refused=True)
-    assert pace.limit == 20
-    pace.congested(time.monotonic(), refused=True)
-    assert pace.limit == 15
-    pace.congested(time.monotonic())
-    assert pace.limit == 7.5
-    for _ in range(9):
-        pace.congested(time.monotonic(), refused=True)
-    assert pace.limit == 1
-
-
-def test_latency_alone_stops_the_growth_and_then_cuts() -> None:
-    pace = Pace(64, start=8)
-    for _ in range(8):
-        pace.succeeded(1.0, 4)
-    before = pace.limit
-    for _ in range(40):
-        pace.succeeded(3.0, 4)
-    held = pace.limit
-    assert before <= held <= before + 16  # the round that found out was under way
-    for _ in range(held := int(held)):
-        pace.succeeded(3.0, 4)
-    assert int(pace.limit) == held
-    for _ in range(64):
-        pace.succeeded(9.0, 4)
-    assert pace.limit < held
+    monkeypatch.setattr(harness_openai.model, "Pace", Noted)
+    with ApiServer() as server:
+        asked = model(server)
+        ask(asked, prompts(3))
+        ask(asked, prompts(2))
+    assert begun[0] == {"start": 1.0, "gap": 0.0}
+    assert begun[1]["start"] > 1 and begun[1]["gap"] == 0.001
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class OpenAIModel:
         self._account = Account(options.prices)
         self._route: Route | None = None
         self._dialect = bodies.Dialect()
-        self._limit = 1.0
+        self._limit, self._gap = 1.0, 0.0
 
     @cached_property
     def info(self) -> ModelInfo:
@@ -116,7 +116,8 @@ class OpenAIModel:
         async with self._server() as server:
             if any(isinstance(request, Loglikelihood) for request in requests):
                 await self._find_route(self._talk(server))
-            pace = Pace(self._options.limits.concurrency, start=self._limit)
+            most = self._options.limits.concurrency
+            pace = Pace(most, start=self._limit, gap=self._gap)
             talk = Talk(server, self._options, pace, self._account)
 
             async def answer(item: tuple[int, Request]) -> tuple[int, Response]:
@@ -130,7 +131,7 @@ class OpenAIModel:
                 async for pair in talk.all(_shortest_first(requests), answer):
                     yield pair
             finally:
-                self._limit = pace.limit
+                self._limit, self._gap = pace.limit, pace.gap
 
     def _server(self) -> Server:
         self._account.begin()

@@ -1,4 +1,5 @@
-"""How many requests may be under way: additive increase, multiplicative decrease.
+"""How many requests may be under way, and how far apart they are sent: additive increase,
+multiplicative decrease.
 
 The limit starts at one and doubles with every round of answers until the first sign of congestion
 (a 429, a timeout, a server error), then grows by one a round. A sign halves it, once for all
@@ -7,6 +8,12 @@ was found, a 429 takes a quarter only, since what the server allows lies close b
 TCP do so). Latency counts too: when a round takes more than twice the best round's time a token,
 the limit stays, and more than four times, it shrinks by a fifth: the requests are only queueing.
 The best is forgotten slowly, since a server's load changes.
+
+Many servers count requests a second, and refuse of two at once the second. So the first 429 also
+has requests sent one by one, as far apart as answers came until then. While that is what they wait
+for, answers bring them nearer, soon at first, slowly once a 429 told where the rate lies, and a 429
+takes a tenth of the rate instead of the limit. A 429 with no answer since the last one says that
+the server is closed for all: nothing is sent for a time that doubles up to two seconds.
 """
 
 from __future__ import annotations
@@ -14,8 +21,9 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 CROWDED = 2.0
 OVERFULL = 4.0
@@ -27,34 +35,50 @@ FORGET = 1.05
 LEAST_ROUND = 4
 OVERHEAD_TOKENS = 16
 """What a request costs beside its answer, in tokens; keeps short answers comparable."""
+RECENT = 16
+"""Answers that the rate is measured over."""
+FASTER, FASTER_LATER = 1 + 1 / 8, 1 + 1 / 400
+"""What an answer makes of the rate, before and after the server's was found."""
+SLOWER = 0.9
+FIRST_CLOSED, MOST_CLOSED = 0.1, 2.0
+"""Seconds."""
 
 
 class Pace:
     """The limit of one server; belongs to one event loop.
 
     A request is *admitted* from its first attempt to its end, and *flies* while an attempt is
-    under way, so that requests waiting for a retry keep new ones out.
+    under way, so that requests waiting for a retry keep new ones out. ``limit`` is how many may
+    fly, ``gap`` the seconds between two of them.
     """
 
-    def __init__(self, most: int, *, start: float = 1.0) -> None:
-        """Never more than ``most`` at once; ``start`` is a limit found earlier."""
+    def __init__(self, most: int, *, start: float = 1.0, gap: float = 0.0) -> None:
+        """Never more than ``most`` at once; ``start`` and ``gap`` are what was found earlier."""
         self._most = float(most)
         self.limit = min(max(1.0, start), self._most)
+        self.gap = gap
         self._threshold = self._most
         self._admitted = 0
         self._flying = 0
         self._cut_at = float("-inf")
         self._resume_at = float("-inf")
+        self._next_at = float("-inf")
         self._changed = asyncio.Event()
+        self._over = asyncio.Event()
         self._round: list[float] = []
         self._round_size = LEAST_ROUND
         self._best: float | None = None
         self._crowded = False
+        self._faster = FASTER_LATER if gap else FASTER
+        self._spaced = False
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._answers = 0
+        self._closed = 0
 
     @asynccontextmanager
     async def admission(self) -> AsyncIterator[None]:
         """A place for one request, taken as soon as there is one."""
-        while self._admitted >= int(self.limit):
+        while self._admitted >= int(self.limit) and not self._over.is_set():
             await self._wait()
         self._admitted += 1
         try:
@@ -65,16 +89,22 @@ class Pace:
 
     @asynccontextmanager
     async def flight(self) -> AsyncIterator[None]:
-        """A place for one attempt; not while the server asks to be left alone."""
-        while True:
-            pause = self._resume_at - time.monotonic()
-            if pause > 0:
-                await asyncio.sleep(pause)
+        """A place for one attempt; not while the server asks to be left alone, nor too soon after
+        the last one."""
+        while not self._over.is_set():
+            now = time.monotonic()
+            if now < self._resume_at:
+                await self.rest(self._resume_at - now)
             elif self._flying >= int(self.limit):
+                self._spaced = False
                 await self._wait()
+            elif now < self._next_at:
+                self._spaced = True
+                await self.rest(self._next_at - now)
             else:
                 break
         self._flying += 1
+        self._next_at = time.monotonic() + self.gap
         try:
             yield
         finally:
@@ -83,6 +113,10 @@ class Pace:
 
     def succeeded(self, seconds: float, tokens: int) -> None:
         """An answer of ``tokens`` tokens came after ``seconds``."""
+        self._recent.append(time.monotonic())
+        self._answers += 1
+        if self._spaced:
+            self.gap /= self._faster
         self._round.append(seconds / (tokens + OVERHEAD_TOKENS))
         if len(self._round) >= self._round_size:
             self._judge()
@@ -93,16 +127,46 @@ class Pace:
 
     def congested(self, sent_at: float, *, refused: bool = False) -> None:
         """An attempt sent at ``sent_at`` (monotonic seconds) met congestion; ``refused``: a 429."""
-        if sent_at >= self._cut_at:
-            self._cut_at = time.monotonic()
-            found = self._threshold < self._most
-            share = AFTER_REFUSAL if refused and found else AFTER_FAILURE
-            self.limit = max(1.0, min(self.limit - 1.0, self.limit * share))
-            self._threshold = self.limit
+        if sent_at < self._cut_at:
+            return
+        self._cut_at = time.monotonic()
+        if refused and self._spread():
+            return
+        found = self._threshold < self._most
+        share = AFTER_REFUSAL if refused and found else AFTER_FAILURE
+        self.limit = max(1.0, min(self.limit - 1.0, self.limit * share))
+        self._threshold = self.limit
+
+    def _spread(self) -> bool:
+        """After a refusal: send further apart, or not at all; whether that is what it asks for."""
+        answers, self._answers = self._answers, 0
+        if not answers:
+            self.pause(min(MOST_CLOSED, FIRST_CLOSED * 2.0**self._closed))
+            self._closed = min(self._closed + 1, 30)
+            return False
+        self._closed = 0
+        if self.gap and self._spaced:
+            self.gap /= SLOWER
+            self._faster = FASTER_LATER
+            return True
+        if not self.gap and len(self._recent) > 1:
+            self.gap = (self._recent[-1] - self._recent[0]) / (len(self._recent) - 1)
+        return False
 
     def pause(self, seconds: float) -> None:
         """Send nothing for so long."""
         self._resume_at = max(self._resume_at, time.monotonic() + seconds)
+
+    async def rest(self, seconds: float) -> None:
+        """Wait so long, unless the asking ends before."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+
+    def end(self) -> None:
+        """The asking is over: whoever waits may go."""
+        self._over.set()
+        self._changed.set()
 
     def _judge(self) -> None:
         """Compare the round just ended with the best one."""

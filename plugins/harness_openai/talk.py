@@ -113,6 +113,7 @@ class Talk:
                     return
                 except Exception as error:
                     self._end = self._end or error
+                    self._pace.end()
 
         async def feed() -> None:
             try:
@@ -272,7 +273,7 @@ class Talk:
             if setback.wait >= WORTH_SAYING:
                 self._say(f"asks to wait {setback.wait:.0f} s")
             self._pace.pause(setback.wait)
-        await asyncio.sleep((setback.wait or 0.0) + jitter)
+        await self._pace.rest((setback.wait or 0.0) + jitter)
 
     def _too_dear(self) -> str:
         account = self._account
