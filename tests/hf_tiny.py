@@ -279,7 +279,29 @@ SEQ2SEQ: dict[str, dict[str, Any]] = {
 }
 HEADS["t5"] = SEQ2SEQ["t5"] | {"pad_token_id": 2, "eos_token_id": 1}
 SEQ2SEQ["t5_tied"] = SEQ2SEQ["t5"] | {"tie_word_embeddings": True}
-SEQ2SEQ["marian"] = SEQ2SEQ["bart"]
+SEQ2SEQ |= dict.fromkeys(["marian", "m2m_100", "pegasus"], SEQ2SEQ["bart"])
+SEQ2SEQ["led"] = SEQ2SEQ["bart"] | {
+    "max_encoder_position_embeddings": 64,
+    "max_decoder_position_embeddings": 64,
+    "attention_window": [8, 8],
+}
+SEQ2SEQ["fsmt"] = SEQ2SEQ["bart"] | {
+    "src_vocab_size": EMBEDDED,
+    "tgt_vocab_size": EMBEDDED,
+    "langs": ["en", "de"],
+    "activation_function": "relu",
+    "attention_dropout": 0.0,
+}
+SEQ2SEQ["prophetnet"] = {
+    "hidden_size": 32,
+    **{f"num_{half}_layers": 2 for half in ("encoder", "decoder")},
+    **{f"num_{half}_attention_heads": 4 for half in ("encoder", "decoder")},
+    **{f"{half}_ffn_dim": 48 for half in ("encoder", "decoder")},
+    "vocab_size": EMBEDDED,
+    "max_position_embeddings": 64,
+    "decoder_start_token_id": 1,
+    "dropout": 0.0,
+}
 SEQ2SEQ["switch_transformers"] = SEQ2SEQ["t5"] | {"num_experts": 4, "num_decoder_layers": 2}
 SEQ2SEQ["bart_forced"] = SEQ2SEQ["bart"]
 FORCED = {"bart_forced": 0}
@@ -300,7 +322,7 @@ def write_seq2seq(folder: Path, kind: str) -> Any:
     )
     raw.save(path)
     special = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
-    name = kind if kind == "switch_transformers" else kind.split("_")[0]
+    name = kind.removesuffix("_tied").removesuffix("_forced")
     config = AutoConfig.for_model(name, **(SEQ2SEQ[kind] | special))
     with torch.random.fork_rng():
         torch.manual_seed(1)

@@ -14,6 +14,7 @@ from test_hf_models import ask, model_at  # noqa: E402
 
 import harness_hf.engine  # noqa: E402
 import harness_hf.generation  # noqa: E402
+import harness_hf.readers  # noqa: E402
 import harness_hf.scoring  # noqa: E402
 import harness_hf.sharing  # noqa: E402
 from harness.types import Generate, Loglikelihood  # noqa: E402
@@ -51,6 +52,14 @@ def test_answers_do_not_depend_on_when_they_are_looked_at(
     expected = ask(model_at(tmp_path, rows), requests())
     looks = []
 
+    class Frugal(harness_hf.readers.DecoderReader):
+        """Never reads more tokens at once than it has to."""
+
+        def read(self, rows: Any, header: Any) -> Any:
+            known = len(header.ids) if header else 0
+            assert len(rows) * max(len(row.known) - known for row in rows) <= 60 or len(rows) == 1
+            return super().read(rows, header)
+
     class Distant(harness_hf.generation.Generator):
         """As on an accelerator."""
 
@@ -59,17 +68,13 @@ def test_answers_do_not_depend_on_when_they_are_looked_at(
             self.look = 4
             self.tokens = 60
 
-        def _read(self, rows: Any, header: Any) -> Any:
-            known = len(header.ids) if header else 0
-            assert len(rows) * max(len(row.known) - known for row in rows) <= 60 or len(rows) == 1
-            return super()._read(rows, header)
-
         def _step(self, active: Any, slots: Slots) -> list[list[int]]:
             found = super()._step(active, slots)
             looks.append(len(found[0]))
             return found
 
     monkeypatch.setattr(harness_hf.engine, "Generator", Distant)
+    monkeypatch.setattr(harness_hf.engine, "DecoderReader", Frugal)
     assert ask(model_at(tmp_path, rows), requests()) == expected
     assert max(looks) == 4
 
@@ -78,7 +83,7 @@ def no_memory(*_: Any, **__: Any) -> Any:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot.")
 
 
-@pytest.mark.parametrize("place", ["harness_hf.generation", "harness_hf.scoring"])
+@pytest.mark.parametrize("place", ["harness_hf.readers", "harness_hf.scoring"])
 def test_without_memory_for_a_header_rows_read_it_themselves(
     place: str, made: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -139,7 +144,7 @@ def test_choices_that_do_not_fit_in_one_row_are_read_one_by_one(
     asked = [Loglikelihood(context=HEADER, continuation=f" {end}") for end in ("a fog", "Ben", "a")]
     expected = ask(model_at(made), asked)
     model: Any = model_at(made)
-    model._engine.network.branch = no_memory
+    model._engine.network.branch = model._engine.network.together = no_memory
     with caplog.at_level(logging.WARNING, logger="harness.hf"):
         answers = ask(model, asked)
     assert "Out of memory" in caplog.text

@@ -18,7 +18,7 @@ from hf_tiny import CORPUS, write_head, write_model, write_seq2seq, write_tokeni
 from test_hf_heads import model_of  # noqa: E402
 from test_hf_models import ask, generated, logprob, model_at, tokenizer_at  # noqa: E402
 from test_hf_seq2seq import KINDS as SEQ2SEQ_KINDS  # noqa: E402
-from test_hf_seq2seq import expected_logprob, first_tokens  # noqa: E402
+from test_hf_seq2seq import expected_logprob, first_tokens, written  # noqa: E402
 from transformers import AutoTokenizer  # noqa: E402
 
 from harness.types import Classify, Generate, Loglikelihood, Request, Tag  # noqa: E402
@@ -112,9 +112,7 @@ def translated(request: Request, plain: Any, codes: Any) -> str | float:
     if isinstance(request, Generate):
         ids = codes(request.prompt, return_tensors="pt").input_ids
         most = request.max_tokens + len(before) - 1
-        with torch.no_grad():
-            found = plain.generate(ids, max_new_tokens=most, do_sample=False, num_beams=1)[0]
-        text: str = codes.decode(found[1:], skip_special_tokens=True)
+        text: str = codes.decode(written(plain, ids, most)[1:], skip_special_tokens=True)
         return text
     assert isinstance(request, Loglikelihood)
     kept = request.context.rstrip()

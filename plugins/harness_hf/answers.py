@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from harness.types import Generate, Loglikelihood, Response
 from harness_hf.drawing import Draw
-from harness_hf.generation import Job
+from harness_hf.rows import Job
 from harness_hf.tokens import Stops, TokenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from harness.types import Request
-    from harness_hf.generation import Continuation
     from harness_hf.prompts import Prompts, Scoring
+    from harness_hf.rows import Continuation
     from harness_hf.scoring import Likelihood
     from harness_hf.tokens import Prompt
 

@@ -12,16 +12,17 @@ from harness_hf.generation import Generator
 from harness_hf.lean import LeanNetwork
 from harness_hf.network import inference
 from harness_hf.probe import choose_network, one_by_one
+from harness_hf.readers import DecoderReader
 from harness_hf.scoring import Scorer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.types import Request, Response
-    from harness_hf.generation import Continuation, Job
     from harness_hf.loading import Loaded
     from harness_hf.network import Network
     from harness_hf.prompts import CausalPrompts, Scoring
+    from harness_hf.rows import Continuation, Job
     from harness_hf.scoring import Likelihood
 
 
@@ -65,7 +66,8 @@ class DecoderEngine:
         lengths = [len(job.prompt.ids) + job.most - 1 for job in jobs]
         limit = self.rows or self.budget.rows(max(lengths, default=0) + 1)
         for network, numbers in self._networks(lengths):
-            generator = Generator(network, self.codec, limit=limit, tokens=self.budget.tokens)
+            reader = DecoderReader(network)
+            generator = Generator(reader, self.codec, limit=limit, tokens=self.budget.tokens)
             for place, found in generator.run([jobs[n] for n in numbers]):
                 yield numbers[place], found
 

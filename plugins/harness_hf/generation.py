@@ -6,24 +6,24 @@ Finished rows leave the batch, waiting ones take their place.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
 from harness_hf.batching import CPU_PADDING, LOG, batches, free_memory, is_out_of_memory, reason_of
 from harness_hf.drawing import next_tokens
-from harness_hf.network import inference, read_header
+from harness_hf.network import inference
+from harness_hf.rows import Row
 from harness_hf.sharing import Cluster, clusters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from harness_hf.drawing import Draw
     from harness_hf.logits import Logits
-    from harness_hf.network import Network
+    from harness_hf.readers import Reader
+    from harness_hf.rows import Continuation, Job
     from harness_hf.slots import Header, Slots
-    from harness_hf.tokens import Codec, Prompt, Stops
+    from harness_hf.tokens import Codec
 
 
 LOOK = 8
@@ -31,85 +31,6 @@ LOOK = 8
 everything that was handed to it."""
 LEAST_ROWS = 8
 """Rows that must begin alike to be continued apart from the others."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One prompt to continue by at most ``most`` tokens.
-
-    ``ends`` are the token ids that end the text; with ``before`` the prompt is an encoder's, and
-    the decoder begins with these. ``draw`` says how tokens are drawn, ``None``: the most probable.
-    """
-
-    prompt: Prompt
-    most: int
-    stops: Stops
-    ends: frozenset[int]
-    before: tuple[int, ...] = ()
-    draw: Draw | None = None
-
-    def continuation(self, codec: Codec, ids: list[int]) -> Continuation | None:
-        """What ``ids`` come to if the newest of them ends the text, else ``None``."""
-        token = ids[-1]
-        if token in self.ends:
-            return self._ended(codec, ids, ids[:-1], truncated=False)
-        full = len(ids) >= self.most
-        stops = self.stops
-        possible = stops.strings and not stops.last_characters.isdisjoint(codec.piece(token))
-        if possible and stops.find(self._text(codec, ids)) is not None:
-            return self._ended(codec, ids, ids, truncated=False)
-        return self._ended(codec, ids, ids, truncated=True) if full else None
-
-    def _text(self, codec: Codec, ids: list[int]) -> str:
-        return codec.text(self.before or self.prompt.ids, ids)
-
-    def _ended(
-        self, codec: Codec, ids: list[int], kept: list[int], *, truncated: bool
-    ) -> Continuation:
-        text = self._text(codec, kept)
-        at = self.stops.find(text)
-        return Continuation(
-            text=text if at is None else text[:at],
-            ids=tuple(ids),
-            truncated=truncated and at is None,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Continuation:
-    """The text up to the first stop string; ``tokens`` generated, those of the stop included."""
-
-    text: str
-    ids: tuple[int, ...]
-    truncated: bool
-
-
-@dataclass
-class Row:
-    """A job under way: its number and the tokens it has so far."""
-
-    number: int
-    job: Job
-    ids: list[int] = field(default_factory=list)
-
-    @property
-    def known(self) -> tuple[int, ...]:
-        """All tokens of its text."""
-        return self.job.prompt.ids + tuple(self.ids)
-
-    @property
-    def turn(self) -> tuple[Draw | None, int]:
-        """How the next token is chosen, and how many were before."""
-        return self.job.draw, len(self.ids)
-
-    def read(self, codec: Codec, tokens: Sequence[int]) -> Continuation | None:
-        """Take ``tokens`` up to the one that ends the text; what it came to, if one does."""
-        for token in tokens:
-            self.ids.append(token)
-            done = self.job.continuation(codec, self.ids)
-            if done is not None:
-                return done
-        return None
 
 
 def look_on(device: torch.device) -> int:
@@ -137,27 +58,28 @@ def next_few(
 
 
 class Generator:
-    """Continues jobs on one network, ``limit`` rows at a time at most; prompts are read by as many
+    """Continues jobs by one model, ``limit`` rows at a time at most; prompts are read by as many
     as ``tokens`` hold, padding included."""
 
-    def __init__(self, network: Network, codec: Codec, *, limit: int, tokens: int) -> None:
+    def __init__(self, reader: Reader, codec: Codec, *, limit: int, tokens: int) -> None:
         """Make ready; ``run`` computes."""
-        self.network = network
+        self.reader = reader
         self.codec = codec
         self.limit = limit
         self.tokens = tokens
-        self.look = look_on(network.device)
+        self.look = look_on(reader.device)
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Continuation | None]]:
         """Yield ``(job, continuation)`` as each row finishes; ``None``: no memory for it."""
         prompts = [job.prompt.ids for job in jobs]
-        everything = [Cluster(header=(), members=tuple(range(len(jobs))))]
-        shared = clusters(
-            prompts,
-            limits=[len(p) - 1 for p in prompts],
-            worth=lambda cluster: len(cluster.members) >= min(self.limit, LEAST_ROWS),
-        )
-        for cluster in shared if self.network.shares and jobs else everything:
+        found = [Cluster(header=(), members=tuple(range(len(jobs))))]
+        if self.reader.shares and jobs:
+            found = clusters(
+                prompts,
+                limits=[len(p) - 1 for p in prompts],
+                worth=lambda cluster: len(cluster.members) >= min(self.limit, LEAST_ROWS),
+            )
+        for cluster in found:
             order = sorted(cluster.members, key=lambda n: -len(prompts[n]))
             yield from self._run([Row(number=n, job=jobs[n]) for n in order], cluster.header)
 
@@ -178,7 +100,7 @@ class Generator:
                         slots, active[:] = _without(active, dead, slots)
                         dead = []
                     if known and header is None:
-                        header = read_header(self.network, known)
+                        header = self.reader.header(known)
                     slots, found = self._advance(waiting, active, slots, header)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -201,19 +123,24 @@ class Generator:
         self, waiting: deque[Row], active: list[Row], slots: Slots | None, header: Header | None
     ) -> tuple[Slots | None, list[list[int]]]:
         """More tokens for every row; admits waiting rows where there is room for enough."""
-        if not self.network.keeps:
+        if not self.reader.keeps:
             return self._recompute(waiting, active)
         chosen: list[list[int]] = []
         if slots is not None and active:
             chosen = self._step(active, slots)
         free = self.limit - len(active)
-        if waiting and (not active or free * 4 >= self.limit):
-            new = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+        if waiting and (not active or (self.reader.admits and free * 4 >= self.limit)):
+            new = [waiting.popleft()]
+            while waiting and len(new) < free and self._joins(waiting[0], new[0]):
+                new.append(waiting.popleft())
             new.sort(key=lambda row: -len(row.known))
             active.extend(new)
             slots, first = self._admit(new, slots, header)
             chosen += [[token] for token in first]
         return slots, chosen
+
+    def _joins(self, row: Row, other: Row) -> bool:
+        return self.reader.admits or len(row.ids) == len(other.ids)
 
     def _admit(
         self, new: Sequence[Row], slots: Slots | None, header: Header | None
@@ -227,10 +154,10 @@ class Generator:
             width=lambda r: widths[r.number],
             rows=None,
             tokens=self.tokens,
-            padding=CPU_PADDING if self.network.device.type == "cpu" else None,
+            padding=CPU_PADDING if self.reader.device.type == "cpu" else None,
         ):
-            fresh, first = self._read(part, header)
-            chosen += first
+            logits, fresh = self.reader.read(part, header)
+            chosen += next_tokens(logits, [row.turn for row in part])
             if slots is None:
                 slots = fresh
             else:
@@ -240,35 +167,15 @@ class Generator:
 
     def _step(self, active: Sequence[Row], slots: Slots) -> list[list[int]]:
         """The next tokens of each row."""
-        last = torch.tensor([[row.ids[-1]] for row in active], device=self.network.device)
-        return next_few(lambda ids: self.network.step(ids, slots), last, active, look=self.look)
+        last = torch.tensor([[row.ids[-1]] for row in active], device=self.reader.device)
+        return next_few(lambda ids: self.reader.step(ids, slots), last, active, look=self.look)
 
     def _recompute(self, waiting: deque[Row], active: list[Row]) -> tuple[None, list[list[int]]]:
         """One more token for every row without key-value slots: all is read again."""
         while waiting and len(active) < self.limit:
             active.append(waiting.popleft())
-        ids, last = self._padded([row.known for row in active])
-        logits, _ = self.network.trunk(ids, last, header=None, keep=False)
+        logits = self.reader.whole(active)
         return None, [[token] for token in next_tokens(logits, [row.turn for row in active])]
-
-    def _read(self, rows: Sequence[Row], header: Header | None) -> tuple[Slots, list[int]]:
-        """Read what is known of rows after ``header``; the token that follows each."""
-        known = len(header.ids) if header else 0
-        parts = [row.known[known:] for row in rows]
-        ids, last = self._padded(parts)
-        logits, slots = self.network.trunk(ids, last, header=header, keep=True)
-        assert slots is not None
-        slots.align([len(p) for p in parts])
-        return slots, next_tokens(logits, [row.turn for row in rows])
-
-    def _padded(self, rows: Sequence[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows padded on the right, and the flat position of the last token of each."""
-        width = max(len(r) for r in rows)
-        ids = torch.zeros((len(rows), width), dtype=torch.long)
-        for number, row in enumerate(rows):
-            ids[number, : len(row)] = torch.tensor(row)
-        last = torch.tensor([n * width + len(r) - 1 for n, r in enumerate(rows)])
-        return ids.to(self.network.device), last.to(self.network.device)
 
     def _retreat(
         self, waiting: deque[Row], active: list[Row], reason: str, *, held: bool

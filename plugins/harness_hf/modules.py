@@ -123,7 +123,7 @@ class ModuleNetwork:
         )
 
     def _cached(self, slots: Slots) -> dict[str, Any]:
-        return {self.cache: _cache(slots), "use_cache": True}
+        return {self.cache: slot_cache(slots), "use_cache": True}
 
     def _one_by_one(self, ids: torch.Tensor, index: torch.Tensor) -> Logits:
         """The same logits with each row read apart, up to the last token that is asked for."""
@@ -204,7 +204,7 @@ def _layer_class() -> type[Any]:
     return SlotLayer
 
 
-def _cache(slots: Slots) -> Any:
+def slot_cache(slots: Slots) -> Any:
     """``slots`` as a cache of transformers; layers that share keys leave some unused."""
     from transformers.cache_utils import Cache
 

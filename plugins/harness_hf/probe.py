@@ -65,7 +65,7 @@ def choose_network(
                 return plain
         plain.mask_style = "none"
         LOG.info("%s takes no key-value slots: generation recomputes", type(model).__name__)
-        plain.alone = not _near(_padded(plain, rows), expected, plain.dtype)
+        plain.alone = not near(_padded(plain, rows), expected, plain.dtype)
         if plain.alone:
             LOG.info("%s reads a row otherwise in company: one by one", type(model).__name__)
     return plain
@@ -123,7 +123,7 @@ def _require_causal(network: ModuleNetwork, row: torch.Tensor) -> None:
     whole, _ = network.trunk(row[None, :], place, header=None, keep=False)
     short = _plain(network, row[:part])
     # what is no number agrees with nothing, and is refused answer by answer
-    if not bool(short.isfinite().all()) or _near(whole.table(), short, network.dtype):
+    if not bool(short.isfinite().all()) or near(whole.table(), short, network.dtype):
         return
     model = network.model
     raise DataError(
@@ -195,12 +195,12 @@ def _agrees(
             found = way(network, rows)
         except Exception:  # a way that an architecture does not know fails in any manner
             return False
-        if not _near(found, expected, dtype):
+        if not near(found, expected, dtype):
             return False
     return True
 
 
-def _near(found: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> bool:
+def near(found: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> bool:
     """Whether logits are the same but for rounding; NaN is near nothing."""
     tolerance = TOLERANCE.get(dtype, HALF_TOLERANCE) * max(float(expected.std(correction=0)), 1e-6)
     return bool((found - expected).abs().max() <= tolerance)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,100 +14,25 @@ from harness_hf.answers import answer_language
 from harness_hf.batching import batches, split_on_out_of_memory
 from harness_hf.budget import budget_of
 from harness_hf.engine import end_tokens
-from harness_hf.generation import Row, look_on, next_few
-from harness_hf.logits import Logits
-from harness_hf.modules import cache_argument, picked
+from harness_hf.generation import Generator
 from harness_hf.network import inference
 from harness_hf.packing import Targets
 from harness_hf.scoring import Likelihood, Totals
+from harness_hf.seq2seq import EncoderDecoder
+from harness_hf.settling import settle_reading, settle_writing
+from harness_hf.sources import SourceSlots
 
 if TYPE_CHECKING:
     from harness.types import Request, Response
-    from harness_hf.generation import Continuation, Job
     from harness_hf.loading import Loaded
+    from harness_hf.logits import Logits
     from harness_hf.prompts import Scoring, SourcePrompts
+    from harness_hf.rows import Continuation, Job, Row
+    from harness_hf.slots import Header, Slots
+    from harness_hf.sources import Source
     from harness_hf.tokens import Window
 
 Ids = tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """What the encoder made of some texts: states [texts, width, size], padded on the right, and
-    which of them are text [texts, width]."""
-
-    states: torch.Tensor
-    seen: torch.Tensor
-
-    def of(self, rows: Sequence[int]) -> Source:
-        """Those of some texts, in this order; a text may occur several times."""
-        index = torch.tensor(rows, device=self.states.device)
-        return Source(
-            states=self.states.index_select(0, index), seen=self.seen.index_select(0, index)
-        )
-
-
-def never_written(settings: Any) -> set[int]:
-    """The tokens that a checkpoint's settings of generation rule out: Marian's models would write
-    their padding, whose logit is 0, without end."""
-    alone = (ids[0] for ids in settings.bad_words_ids or () if len(ids) == 1)
-    return {*alone, *(settings.suppress_tokens or ())}
-
-
-class EncoderDecoder:
-    """Forward passes of an encoder-decoder model of transformers."""
-
-    def __init__(self, model: Any, device: torch.device) -> None:
-        """Wrap ``model``, which is on ``device`` already."""
-        self.model = model
-        self.device = device
-        self.cache = cache_argument(model)
-        self.head = model.get_output_embeddings()
-        self.never = sorted(never_written(model.generation_config))
-
-    def encode(self, texts: Sequence[Ids]) -> Source:
-        """Read ``texts`` side by side."""
-        ids, seen = self._padded(texts)
-        states = self.model.get_encoder()(input_ids=ids, attention_mask=seen).last_hidden_state
-        return Source(states=states, seen=seen)
-
-    def read(self, source: Source, texts: Sequence[Ids], index: torch.Tensor) -> Logits:
-        """Logits at the flat positions ``index`` of ``texts``, which a decoder reads one for each
-        text of ``source``. Padding on the right needs no mask: nothing before it sees it."""
-        ids, _ = self._padded(texts)
-        with picked(self.head, index):
-            logits = self._forward(ids, source, use_cache=False).logits
-        return Logits(rows=logits.flatten(0, -2))
-
-    def step(self, source: Source, ids: torch.Tensor, cache: Any) -> tuple[Logits, Any]:
-        """Logits after each row of ``ids`` [rows, new], and the cache grown."""
-        output = self._forward(ids, source, use_cache=True, **{self.cache: cache})
-        logits = output.logits[:, -1]
-        if self.never:
-            logits[:, self.never] = -torch.inf
-        return Logits(rows=logits), getattr(output, self.cache)
-
-    def _forward(self, ids: torch.Tensor, source: Source, **more: Any) -> Any:
-        from transformers.modeling_outputs import BaseModelOutput
-
-        read = BaseModelOutput(last_hidden_state=source.states)
-        read.router_logits = None  # which models with experts hand on, though no answer needs it
-        return self.model(
-            encoder_outputs=read,
-            attention_mask=source.seen,
-            decoder_input_ids=ids,
-            return_dict=True,
-            **more,
-        )
-
-    def _padded(self, texts: Sequence[Ids]) -> tuple[torch.Tensor, torch.Tensor]:
-        width = max(len(text) for text in texts)
-        ids = torch.zeros((len(texts), width), dtype=torch.long)
-        seen = torch.zeros((len(texts), width), dtype=torch.long)
-        for row, text in enumerate(texts):
-            ids[row, : len(text)] = torch.tensor(text)
-            seen[row, : len(text)] = 1
-        return ids.to(self.device), seen.to(self.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,17 +48,51 @@ class _Asked:
         return tuple(dict.fromkeys(number for number, _ in self.windows))
 
 
+class SourceReader:
+    """An encoder-decoder: a row is the text of its encoder, and what its decoder has of it."""
+
+    shares = False
+
+    def __init__(self, network: EncoderDecoder) -> None:
+        """Read by ``network``."""
+        self.network = network
+        self.device = network.device
+        self.keeps = network.keeps
+        self.admits = network.admits
+
+    def header(self, ids: Ids) -> Header:
+        """See :meth:`Reader.header`: an encoder reads a text differently before each other one."""
+        raise NotImplementedError
+
+    def read(self, rows: Sequence[Row], header: Header | None) -> tuple[Logits, Slots]:
+        """See :meth:`Reader.read`."""
+        return self.network.begin(*self._texts(rows))
+
+    def whole(self, rows: Sequence[Row]) -> Logits:
+        """See :meth:`Reader.whole`."""
+        return self.network.whole(*self._texts(rows))
+
+    def step(self, ids: torch.Tensor, slots: Slots) -> Logits:
+        """See :meth:`Reader.step`."""
+        assert isinstance(slots, SourceSlots)
+        return self.network.step(ids, slots)
+
+    def _texts(self, rows: Sequence[Row]) -> tuple[Source, list[Ids]]:
+        source = self.network.encode([row.job.prompt.ids for row in rows])
+        return source, [row.job.before + tuple(row.ids) for row in rows]
+
+
 class TranslatorEngine:
     """Answers generate and loglikelihood requests."""
 
     def __init__(self, loaded: Loaded, prompts: SourcePrompts, *, rows: int | None) -> None:
         """Wrap the weights; ``rows`` fixes the batch size."""
-        self.network = EncoderDecoder(loaded.model, loaded.device)
+        self.network = EncoderDecoder(loaded.model, loaded.device, most=prompts.context)
         self.prompts = prompts
+        settle_reading(self.network)
         self.rows = rows
         self.ends = end_tokens(loaded)
         self.budget = budget_of(loaded, context=prompts.context, chunked=False)
-        self.look = look_on(loaded.device)
 
     def computes(self) -> bool:
         """See :meth:`harness_hf.engine.DecoderEngine.computes`."""
@@ -151,7 +111,8 @@ class TranslatorEngine:
             assert job.source is not None
             found = asked.setdefault(job.source.ids, [])
             found += [(number, window) for window in job.windows]
-        tokens = self.budget.tokens
+        alone = self.network.alone
+        tokens = 0 if alone else self.budget.tokens
         whole = [one for text, found in asked.items() for one in _portions(text, found, tokens)]
         whole.sort(key=_width, reverse=True)
         counted = Counter(number for one in whole for number in one.jobs)
@@ -161,7 +122,8 @@ class TranslatorEngine:
             with inference():
                 return self._likelihoods(part)
 
-        for batch in batches(whole, width=_width, rows=self.rows, tokens=tokens):
+        rows = 1 if alone else self.rows
+        for batch in batches(whole, width=_width, rows=rows, tokens=tokens):
             for part, scored in split_on_out_of_memory(batch, compute):
                 for place, one in enumerate(part):
                     for number in one.jobs:
@@ -193,47 +155,20 @@ class TranslatorEngine:
         return found
 
     def _generate(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Continuation | None]]:
-        order = sorted(range(len(jobs)), key=lambda n: -len(jobs[n].prompt.ids))
+        if not jobs:
+            return
+        widths = [len(job.prompt.ids) + job.most for job in jobs]
+        limit = self.rows or self.budget.rows(max(widths))
+        if self.network.alone and not self.reader.keeps:
+            limit = 1
+        codec, tokens = self.prompts.codec, self.budget.tokens
+        yield from Generator(self.reader, codec, limit=limit, tokens=tokens).run(jobs)
 
-        def width(number: int) -> int:
-            return len(jobs[number].prompt.ids) + jobs[number].most
-
-        def compute(part: list[int]) -> dict[int, Continuation]:
-            with inference():
-                return self._continue([Row(number=n, job=jobs[n]) for n in part])
-
-        limit = self.rows or self.budget.rows(max(map(width, order), default=1))
-        for batch in batches(order, width=width, rows=limit, tokens=0):
-            for part, found in split_on_out_of_memory(batch, compute):
-                yield from ((n, None if found is None else found[n]) for n in part)
-
-    def _continue(self, rows: list[Row]) -> dict[int, Continuation]:
-        """Continue ``rows`` token by token; finished ones leave."""
-        source = self.network.encode([row.job.prompt.ids for row in rows])
-        ids = torch.tensor([row.job.before for row in rows], device=self.network.device)
-        cache: Any = None
-        found: dict[int, Continuation] = {}
-
-        def step(ids: torch.Tensor) -> Logits:
-            nonlocal cache
-            logits, cache = self.network.step(source, ids, cache)
-            return logits
-
-        while rows:
-            kept = []
-            chosen = next_few(step, ids, rows, look=self.look)
-            for place, (row, tokens) in enumerate(zip(rows, chosen, strict=True)):
-                done = row.read(self.prompts.codec, tokens)
-                if done is None:
-                    kept.append(place)
-                else:
-                    found[row.number] = done
-            if kept and len(kept) < len(rows):
-                source = source.of(kept)
-                cache.batch_select_indices(torch.tensor(kept, device=self.network.device))
-            rows = [rows[place] for place in kept]
-            ids = torch.tensor([[row.ids[-1]] for row in rows], device=self.network.device)
-        return found
+    @cached_property
+    def reader(self) -> SourceReader:
+        """What writes; how it can is tried when the first text is asked for."""
+        settle_writing(self.network)
+        return SourceReader(self.network)
 
 
 def _portions(text: Ids, windows: Sequence[tuple[int, Window]], tokens: int) -> Iterator[_Asked]:
