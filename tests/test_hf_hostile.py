@@ -153,3 +153,75 @@ def test_no_text_is_written_by_what_are_no_numbers(tmp_path: Path, kind: str) ->
     for _ in range(2):
         with pytest.raises(DataError, match="computes NaN instead of logits: its weights are"):
             ask(model, [REQUESTS["hf"]])
+
+
+BROKEN_AT = {"bart": "model.encoder.embed_positions.weight"}
+"""Where one row of a kind's weights is broken, if not where a token is embedded."""
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("llama", {}), ("llama", {"attn": "sdpa"}), ("gpt2_untied", {}), ("bloom", {}), ("bart", {})],
+)
+def test_a_text_that_leads_to_no_numbers_has_no_answer(
+    tmp_path: Path, kind: str, options: dict[str, str], temperature: float
+) -> None:
+    """One row of the embeddings is NaN, as after a training that went wrong: texts that meet it
+    come to nothing, the others are as without it."""
+    from safetensors.torch import load_file, save_file
+
+    extra = {"tie_word_embeddings": False} if kind == "bloom" else {}
+    if kind == "bart":
+        write_seq2seq(tmp_path, kind)
+    else:
+        write_checkpoint(tmp_path, kind, **extra)
+    short, long = "The", "The keeper of the lighthouse wrote: 'No ship today, only fog' - Q"
+    draw = {"temperature": temperature, "seed": 5} if temperature else {}
+    asked: list[Any] = [Generate(prompt=p, max_tokens=4, **draw) for p in (short, long, "The sea")]
+    asked += [Loglikelihood(context=p, continuation=" sea") for p in (short, long)]
+    whole = ask(model_of("hf", tmp_path, **options), asked)
+    assert all(answer.error is None for answer in whole)
+    file = tmp_path / "model.safetensors"
+    weights = load_file(file)
+    words = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight")
+    name = BROKEN_AT.get(kind) or next(n for n in weights if n.endswith(words))
+    last = model_of("hf", tmp_path).tokens(asked[1])[0].ids[-1]
+    weights[name][26 if kind == "bart" else last] = torch.nan
+    save_file(weights, file, metadata={"format": "pt"})
+    # BART's encoder reads padding at all positions, also at the broken one
+    found = ask(model_of("hf", tmp_path, 1 if kind == "bart" else None, **options), asked)
+    assert [answer.error is None for answer in found] == [True, False, True, True, False]
+    assert found[1].error == "the model computes logits that are no finite numbers"
+    assert [found[n].text for n in (0, 2)] == [whole[n].text for n in (0, 2)]
+
+
+def test_tokens_are_computed_ahead_from_no_token_that_is_none() -> None:
+    """A GPU computes several before they are looked at, and would fail at a token that is none."""
+    from harness_hf.generation import next_few
+    from harness_hf.logits import NO_TOKEN, Logits
+    from harness_hf.rows import Job, Row
+    from harness_hf.tokens import Prompt, Stops
+
+    read: list[list[int]] = []
+
+    def step(ids: torch.Tensor) -> Logits:
+        read.append(ids[:, -1].tolist())
+        table = torch.eye(4)[[1, 2]]
+        table[1] = torch.nan if len(read) == 2 else table[1]
+        return Logits(rows=table)
+
+    job = Job(prompt=Prompt(ids=(0,)), most=9, stops=Stops(strings=()), ends=frozenset())
+    rows = [Row(number=n, job=job) for n in range(2)]
+    chosen = next_few(step, torch.zeros((2, 1), dtype=torch.long), rows, look=3)
+    assert chosen == [[1, 1, 1], [2, NO_TOKEN, 2]]
+    assert read == [[0, 0], [1, 2], [1, 0]]
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_what_is_no_number_is_never_the_most_probable(broken: float) -> None:
+    from harness_hf.logits import NO_TOKEN, most_probable
+
+    table = torch.tensor([[0.0, 2.0, 1.0], [0.0, broken, 1.0], [-torch.inf, 0.0, -torch.inf]])
+    assert most_probable(table).tolist() == [1, NO_TOKEN, 1]
+    assert most_probable(torch.full((1, 3), -torch.inf)).tolist() == [NO_TOKEN]

@@ -115,6 +115,9 @@ def _generate(
         if found is None:
             yield numbers[place], Response(error=NO_MEMORY)
             continue
+        if found.broken:
+            yield numbers[place], Response(error=NO_NUMBERS)
+            continue
         tokens, prompt = len(found.ids), jobs[place].prompt
         response = _written(prompt, found.text, tokens=tokens, truncated=found.truncated)
         yield numbers[place], response

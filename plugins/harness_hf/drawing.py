@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.codec import to_json
+from harness_hf.logits import NO_TOKEN, most_probable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,16 +51,17 @@ class Draw:
 
 
 def next_tokens(logits: Logits, rows: Sequence[tuple[Draw | None, int]]) -> list[int]:
-    """The token that follows each row, from how it is drawn and how many were drawn before."""
+    """The token that follows each row, from how it is drawn and how many were drawn before;
+    :data:`harness_hf.logits.NO_TOKEN` where its logits are no numbers."""
     drawn = [place for place, (draw, _) in enumerate(rows) if draw is not None]
     if not drawn:
         return logits.best()
     table = logits.table()
-    tokens: list[int] = table.argmax(dim=1).tolist()
+    tokens: list[int] = most_probable(table).tolist()
     wanted = [(draw, count) for draw, count in rows if draw is not None]
     chosen = draw_tokens(table[torch.tensor(drawn, device=table.device)], wanted)
     for place, token in zip(drawn, chosen, strict=True):
-        tokens[place] = token
+        tokens[place] = token if tokens[place] != NO_TOKEN else NO_TOKEN
     return tokens
 
 

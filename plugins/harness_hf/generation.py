@@ -53,6 +53,7 @@ def next_few(
     for _ in range(count):
         last = step(last).greedy()[:, None]
         steps.append(last)
+        last = last.clamp(min=0)  # there is nothing to read where there is no token
     found: list[list[int]] = torch.cat(steps, dim=1).tolist()
     return found
 

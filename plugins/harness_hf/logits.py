@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 LOGIT_BYTES = 32 << 20
 CACHED_BYTES = 2 << 20
 LEAST_WIDTH = 512
+NO_TOKEN = -1
+"""Stands for the next token where logits are no numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +43,9 @@ class Logits:
         return (self.head(self.rows) if self.head else self.rows).float()
 
     def greedy(self) -> torch.Tensor:
-        """The most probable token at each position [n], where it was computed."""
-        return self.table().argmax(dim=1)
+        """The most probable token at each position [n], where it was computed; see
+        :func:`most_probable`."""
+        return most_probable(self.table())
 
     def best(self) -> list[int]:
         """The same as a list, for which the host waits."""
@@ -73,6 +76,14 @@ class Logits:
             logprobs=torch.cat([p.logprobs for p in parts]),
             greedy=torch.cat([p.greedy for p in parts]),
         )
+
+
+def most_probable(table: torch.Tensor) -> torch.Tensor:
+    """The token of the largest logit in each row of ``table`` [n, vocabulary], :data:`NO_TOKEN`
+    where that is no finite number: where one is NaN, or all are infinite, nothing is probable."""
+    best = table.argmax(dim=1, keepdim=True)  # NaN counts as the largest
+    finite = table.gather(1, best).isfinite()
+    return torch.where(finite, best, NO_TOKEN).squeeze(1)
 
 
 def pick_targets(logits: torch.Tensor, targets: torch.Tensor) -> Scored:

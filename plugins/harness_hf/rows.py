@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness_hf.logits import NO_TOKEN
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,11 +58,15 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Continuation:
-    """The text up to the first stop string; ``tokens`` generated, those of the stop included."""
+    """The text up to the first stop string; ``ids`` generated, those of the stop included.
+
+    ``broken``: it went no further, as logits were no numbers.
+    """
 
     text: str
     ids: tuple[int, ...]
     truncated: bool
+    broken: bool = False
 
 
 @dataclass
@@ -84,6 +90,8 @@ class Row:
     def read(self, codec: Codec, tokens: Sequence[int]) -> Continuation | None:
         """Take ``tokens`` up to the one that ends the text; what it came to, if one does."""
         for token in tokens:
+            if token == NO_TOKEN:
+                return Continuation(text="", ids=tuple(self.ids), truncated=False, broken=True)
             self.ids.append(token)
             done = self.job.continuation(codec, self.ids)
             if done is not None:
