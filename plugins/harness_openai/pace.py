@@ -10,10 +10,13 @@ the limit stays, and more than four times, it shrinks by a fifth: the requests a
 The best is forgotten slowly, since a server's load changes.
 
 Many servers count requests a second, and refuse of two at once the second. So the first 429 also
-has requests sent one by one, as far apart as answers came until then. While that is what they wait
-for, answers bring them nearer, soon at first, slowly once a 429 told where the rate lies, and a 429
-takes a tenth of the rate instead of the limit. A 429 with no answer since the last one says that
-the server is closed for all: nothing is sent for a time that doubles up to two seconds.
+has requests sent one by one, as far apart as answers take by the limit. While that is what they
+wait for, answers bring them nearer, soon at first, slowly once a 429 told where the rate lies, and
+the limit stays. Of several 429 with hardly an answer between them each takes a tenth of the rate;
+one alone, which a crowd of others may have caused, takes nothing, and requests are never sent
+farther apart than four answers take: else a few percent of 429 at random would stop everything. A
+429 with no answer since the last one says that the server is closed for all: nothing is sent for a
+time that doubles up to two seconds.
 """
 
 from __future__ import annotations
@@ -36,10 +39,14 @@ LEAST_ROUND = 4
 OVERHEAD_TOKENS = 16
 """What a request costs beside its answer, in tokens; keeps short answers comparable."""
 RECENT = 16
-"""Answers that the rate is measured over."""
-FASTER, FASTER_LATER = 1 + 1 / 8, 1 + 1 / 400
+"""Answers whose median time counts."""
+FASTER, FASTER_LATER = 1 + 1 / 8, 1 + 1 / 200
 """What an answer makes of the rate, before and after the server's was found."""
 SLOWER = 0.9
+CLOSE = 2
+"""Answers between two refusals that have one cause, or fewer."""
+FARTHEST = 4
+"""The most that two requests are apart, in times of an answer."""
 FIRST_CLOSED, MOST_CLOSED = 0.1, 2.0
 """Seconds."""
 
@@ -113,7 +120,7 @@ class Pace:
 
     def succeeded(self, seconds: float, tokens: int) -> None:
         """An answer of ``tokens`` tokens came after ``seconds``."""
-        self._recent.append(time.monotonic())
+        self._recent.append(seconds)
         self._answers += 1
         if self._spaced:
             self.gap /= self._faster
@@ -145,12 +152,14 @@ class Pace:
             self._closed = min(self._closed + 1, 30)
             return False
         self._closed = 0
-        if self.gap and self._spaced:
-            self.gap /= SLOWER
+        usual = statistics.median(self._recent)
+        if not self.gap:
+            self.gap = usual / int(self.limit)
+        elif self._spaced and self.gap < FARTHEST * usual:
+            if answers <= CLOSE or self._faster == FASTER:
+                self.gap = min(self.gap / SLOWER, FARTHEST * usual)
             self._faster = FASTER_LATER
             return True
-        if not self.gap and len(self._recent) > 1:
-            self.gap = (self._recent[-1] - self._recent[0]) / (len(self._recent) - 1)
         return False
 
     def pause(self, seconds: float) -> None:
