@@ -163,6 +163,18 @@ def test_a_wrong_command_is_explained_in_a_few_lines(
     assert not (program.folder / "results").exists()
 
 
+def test_a_cell_that_failed_says_why_once(program: Program) -> None:
+    """Where it is the only one, what ends the program is its reason."""
+    one = program("run", "-m", "broken", "-t", "sums")
+    assert one.returncode == 4
+    assert "[1/1] broken sums: failed\n" in one.stderr
+    assert one.stderr.count("the fan is missing") == 1
+    two = program("run", "-m", "broken,adder-10,broken-too", "-t", "sums")
+    assert two.returncode == 4
+    assert two.stderr.count("the fan is missing") == 1
+    assert "broken-too sums: failed, for the same reason" in two.stderr
+
+
 def test_an_unwritable_results_directory_is_exit_4(program: Program) -> None:
     (program.folder / "file").write_text("")
     done = program("run", "-m", "adder-10", "-t", "sums", "-o", "file/run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from hf_tiny import write_checkpoint, write_head, write_seq2seq  # noqa: E402
 from test_hf_heads import model_of  # noqa: E402
 from test_hf_models import ask  # noqa: E402
 
-from harness.errors import DataError  # noqa: E402
+from harness.errors import DataError, HarnessError, UsageError  # noqa: E402
 from harness.types import Classify, Generate, Loglikelihood, Tag  # noqa: E402
 
 LABELS = ("negative", "positive")
@@ -121,6 +122,41 @@ def test_a_file_that_may_not_be_read_is_named(
     monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(DataError, match=r"model.safetensors cannot be read: Permission denied"):
         _ = model_of("hf", folder).info
+
+
+@pytest.mark.parametrize("scheme", EVERY[1:])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"dtype": "float8"}, "unknown dtype 'float8'"),
+        ({"max_length": "1"}, "max_length=1 is not a whole number"),
+        ({"trust_remote_code": "maybe"}, "trust_remote_code=maybe is neither"),
+        ({"revision": "main"}, "is a folder: revision=main chooses"),
+        ({"max_length": "9999"}, "max_length=9,999 is more than"),
+        ({"device": "cuda:77"}, "cuda:77 asked for"),
+    ],
+)
+def test_complaints_name_the_scheme_that_was_typed(
+    made: Path, scheme: str, options: dict[str, str], words: str
+) -> None:
+    with pytest.raises(HarnessError, match=f"^{scheme}: .*{re.escape(words)}"):
+        ask(model_of(scheme, made / scheme, **options), [REQUESTS[scheme]])
+    with pytest.raises(HarnessError, match=f"^{scheme}: .* does not exist"):
+        _ = model_of(scheme, made / "nowhere").info
+
+
+@pytest.mark.parametrize("scheme", EVERY[1:])
+def test_a_context_that_holds_no_text_is_refused(made: Path, scheme: str) -> None:
+    """BERT's tokenizer puts two tokens around a text."""
+    for length in ("2", "3"):
+        model = model_of(scheme, made / scheme, max_length=length)
+        if length == "2":
+            with pytest.raises(UsageError, match=f"^{scheme}: .*2 tokens hold no text beside the"):
+                ask(model, [REQUESTS[scheme]])
+        else:
+            (answer,) = ask(model, [REQUESTS[scheme]])
+            assert answer.error is None
+            assert all(len(read.ids) == 3 for read in model.tokens(REQUESTS[scheme]))
 
 
 @pytest.mark.parametrize("scheme", EVERY)

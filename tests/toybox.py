@@ -11,6 +11,7 @@ from pathlib import Path
 import toys
 
 from harness import hookimpl
+from harness.errors import ModelError
 from harness.types import Generate, ModelSettings, ModelSpec, Request, Response, TaskSpec
 
 SIZES = (10, 40, 160, 640, 2560)
@@ -38,6 +39,16 @@ def harness_models() -> Iterator[ModelSpec]:
         name="slow", build=lambda settings: slow(settings), kinds=toys.BOTH, family="slow"
     )
     yield ModelSpec(name="failing", build=lambda settings: failing(settings), kinds=toys.BOTH)
+
+    for name in ("broken", "broken-too"):
+        yield ModelSpec(name=name, build=lambda settings: Broken(20), kinds=toys.BOTH)
+
+
+class Broken(toys.Adder):
+    """An adder that cannot be asked."""
+
+    def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        raise ModelError("broken: the fan is missing.\nPut one in.")
 
 
 @dataclass

@@ -21,6 +21,7 @@ class PlainProgress:
         """``cells`` is how many there will be."""
         self.cells = cells
         self.done = 0
+        self._told: set[str] = set()
 
     def begin(self, model: str, task: str, requests: int) -> None:
         """Nothing to say yet."""
@@ -29,9 +30,11 @@ class PlainProgress:
         """Too much to say."""
 
     def finish(self, record: CellRecord, *, kept: bool) -> None:
-        """The cell's scores and what they cost."""
+        """The cell's scores and what they cost, or why it failed."""
         self.done += 1
-        self._line(f"[{self.done}/{self.cells}] {_summary(record, kept)}")
+        said = self._failure(record) if record.status == "failed" else _summary(record, kept)
+        label = f"{_plain(record.model.name)} {_plain(record.task)}:"
+        self._line(f"[{self.done}/{self.cells}] {label} {said}")
 
     def warn(self, message: str) -> None:
         """A line of its own."""
@@ -39,6 +42,17 @@ class PlainProgress:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def _failure(self, record: CellRecord) -> str:
+        """That ``record`` failed; why, if that is news: below the last cell the whole reason
+        follows, which of a run of one cell is here and now."""
+        reason = (record.error or "").partition("\n")[0]
+        if self.cells == 1:
+            return "failed"
+        if reason in self._told:
+            return "failed, for the same reason"
+        self._told.add(reason)
+        return f"failed: {reason}"
 
     def _line(self, text: str) -> None:
         click.echo(text, err=True)
@@ -95,22 +109,18 @@ def make_progress(cells: int) -> PlainProgress:
 
 
 def _summary(record: CellRecord, kept: bool) -> str:
-    label = f"{_plain(record.model.name)} {_plain(record.task)}:"
-    if record.status == "failed":
-        # the whole of it is printed below the tables
-        return f"{label} failed: {(record.error or '').partition(chr(10))[0]}"
     scores = ", ".join(
         f"{s.metric.name} {value_text(s.metric, s.value)}" for s in record.scores[:SHOWN]
     )
     if kept:
-        return f"{label} {scores} (done before)"
+        return f"{scores} (done before)"
     cost = f"{record.seconds:.1f} s, {record.asked} asked, {record.reused} from the store"
     spent = record.efficiency.cost if record.efficiency else None
     if spent is not None:
         cost += f", cost {spent:.4g}"
     if record.counts.errors:
         cost += f", {record.counts.errors} without an answer"
-    return f"{label} {scores} ({cost})"
+    return f"{scores} ({cost})".lstrip()
 
 
 def _plain(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import DataError
 from harness.types import Classify, Response, Sent
 from harness_hf.answers import NO_MEMORY, NO_NUMBERS
+from harness_hf.described import room_beside
 from harness_hf.heads import Head, Row
 from harness_hf.labels import Labels
 from harness_hf.sharing import common
@@ -39,19 +40,26 @@ class Classifying:
     tokenizer: Any
     labels: Labels
     context: int | None
+    who: str
 
     @classmethod
     def of(cls, described: Described, tokenizer: Any) -> Classifying:
         """For a checkpoint and its tokenizer."""
-        return cls(tokenizer=tokenizer, labels=Labels.of(described), context=described.context)
+        labels, who = Labels.of(described), described.options.who
+        return cls(tokenizer=tokenizer, labels=labels, context=described.context, who=who)
 
     def reading(self, request: Classify) -> Reading:
         """One text or a pair; of a pair that is too long, the longer text is cut first, on the
-        side that the tokenizer names."""
+        side that the tokenizer names.
+
+        Raises :class:`harness.errors.UsageError` for a context that holds no text.
+        """
         whole = _row(self.tokenizer(*request.texts))
         most = self.context
         if most is None or len(whole.ids) <= most:
             return Reading(row=whole)
+        around = self.tokenizer.num_special_tokens_to_add(pair=len(request.texts) == 2)
+        room_beside(most, around, self.who)
         kept = _row(self.tokenizer(*request.texts, truncation="longest_first", max_length=most))
         cut = len(whole.ids) - len(kept.ids)
         return Reading(row=kept, cut=cut, at=common(whole.ids, kept.ids))

@@ -56,7 +56,7 @@ class Described:
             return self._info()
         except OSError as error:  # a folder or file that may not be read, a disk that fails
             raise DataError(
-                f"hf: {self.options.source}: {error.filename or 'a file'} cannot be read: "
+                f"{self.options.who}: {error.filename or 'a file'} cannot be read: "
                 f"{error.strerror or error}.\nMake it readable, or fetch the checkpoint again."
             ) from error
 
@@ -107,7 +107,7 @@ class Described:
     @cached_property
     def device(self) -> str:
         """Where to compute."""
-        return resolve_device(self.options.device)
+        return resolve_device(self.options.device, scheme=self.options.scheme)
 
     @cached_property
     def dtype(self) -> str:
@@ -122,7 +122,8 @@ class Described:
         the model was made for.
         """
         config = self.checkpoint.config
-        asked, stated = self.options.max_length, stated_context(config, self.options.source)
+        asked, scheme = self.options.max_length, self.options.scheme
+        stated = stated_context(config, self.options.source, scheme=scheme)
         if asked and stated and asked > stated and config.get("model_type") not in RELATIVE:
             raise UsageError(
                 f"{self.options.scheme}: max_length={asked:,} is more than the {stated:,} tokens "
@@ -153,7 +154,18 @@ class Described:
         return settings | {key: value for key, value in optional.items() if value}
 
 
-def stated_context(config: Mapping[str, Any], source: str) -> int | None:
+def room_beside(context: int | None, around: int, who: str) -> int | None:
+    """How many of ``context`` tokens are left beside ``around`` that the tokenizer puts around a
+    text, ``None`` for any number; raises :class:`harness.errors.UsageError` where none is."""
+    if context is not None and context <= around:
+        raise UsageError(
+            f"{who}: {context} tokens hold no text beside the {around} that its tokenizer puts "
+            f"around one.\nGive max_length={around + 1} or more, or leave it out."
+        )
+    return None if context is None else context - around
+
+
+def stated_context(config: Mapping[str, Any], source: str, *, scheme: str = "hf") -> int | None:
     """How many tokens the ``config`` of the checkpoint ``source`` says that the model reads.
 
     Raises :class:`harness.errors.DataError` where what it says is no number of tokens.
@@ -172,7 +184,7 @@ def stated_context(config: Mapping[str, Any], source: str) -> int | None:
         said = f"{name}={str(value)[:40]}"
         said += f" and pad_token_id={before - 1}" if before else ""
         raise DataError(
-            f"hf: {source}: config.json says {said}: that is no number of tokens to read.\n"
+            f"{scheme}: {source}: config.json says {said}: that is no number of tokens to read.\n"
             "Take the config.json that the weights were saved with."
         )
     return value - before

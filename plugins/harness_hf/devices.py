@@ -18,11 +18,11 @@ AMPERE = 8
 """NVIDIA's compute capability from which bfloat16 is computed; before, it is emulated slowly."""
 
 
-def resolve_device(asked: str) -> str:
+def resolve_device(asked: str, *, scheme: str = "hf") -> str:
     """Return ``cuda:0``, ``mps`` or ``cpu`` for ``auto``, else ``asked`` if it is there.
 
     torch is imported only where the machine may have such a device. Raises
-    :class:`harness.errors.UsageError` for a device that is not there.
+    :class:`harness.errors.UsageError` for a device that is not there, in the name of ``scheme``.
     """
     if asked == "cpu" or (asked == "auto" and not _may_have_accelerator()):
         return "cpu"
@@ -39,10 +39,12 @@ def resolve_device(asked: str) -> str:
         there = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if number < there:
             return asked
-        raise UsageError(f"hf: {asked} asked for, but torch sees {there} CUDA devices. Use cpu.")
+        raise UsageError(
+            f"{scheme}: {asked} asked for, but torch sees {there} CUDA devices. Use cpu."
+        )
     built = " (it is built without CUDA)" if asked == "cuda" and not torch.version.cuda else ""
     raise UsageError(
-        f"hf: device {asked} asked for, but torch {torch.__version__} finds none{built}.\n"
+        f"{scheme}: device {asked} asked for, but torch {torch.__version__} finds none{built}.\n"
         "Use device=cpu, or install a torch that supports this machine's device."
     )
 

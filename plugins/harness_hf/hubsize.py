@@ -25,7 +25,7 @@ def check_before_fetching(hub_id: str, options: Options) -> None:
     """
     tensors = _said(hub_id, options.revision)
     if tensors:
-        device = resolve_device(options.device)
+        device = resolve_device(options.device, scheme=options.scheme)
         dtype = resolve_dtype(options.dtype, device, tensors)
         require_capacity(options, sum(t.numel for t in tensors), dtype, device)
 

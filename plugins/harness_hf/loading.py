@@ -91,8 +91,8 @@ def load(described: Described) -> Loaded:
             model=model,
             attention=options.attention,
         )
-    _check_ends(loaded.ends, options.source)
-    _check_vocabulary(loaded, options.source)
+    _check_ends(loaded.ends, options)
+    _check_vocabulary(loaded, options)
     _warn_of_other_marks(_marks(described.checkpoint.config), tokenizer, options.source)
     return loaded
 
@@ -147,7 +147,7 @@ def load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
         said = _first_line(error)
         said = f"{said} is missing" if isinstance(error, KeyError) else said
         raise DataError(
-            f"hf: {options.source}: {part} cannot be loaded: {said}\n{_remote_hint(error)}"
+            f"{options.who}: {part} cannot be loaded: {said}\n{_remote_hint(error)}"
         ) from error
 
 
@@ -178,11 +178,11 @@ def _load_weights(transformers: Any, described: Described, dtype: Any) -> Any:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise ModelError(
-                f"hf: {options.source} cannot be moved to {device}: {_first_line(error)}\n"
+                f"{options.who} cannot be moved to {device}: {_first_line(error)}\n"
                 "Use device=cpu, or see whether the device's driver works."
             ) from error
         raise ModelError(
-            f"hf: {options.source} does not fit on {device}: {_first_line(error)}\n"
+            f"{options.who} does not fit on {device}: {_first_line(error)}\n"
             "Use a smaller dtype, another device or a smaller model."
         ) from error
 
@@ -192,26 +192,26 @@ def _explain(error: Exception, checkpoint: Checkpoint, options: Options) -> Data
     kind = checkpoint.config.get("model_type", "unknown")
     if isinstance(error, MemoryError) or "allocate memory" in text:
         return ModelError(
-            f"hf: {options.source} does not fit in memory: {_first_line(error)}\n"
+            f"{options.who} does not fit in memory: {_first_line(error)}\n"
             "Use a smaller dtype or a smaller model."
         )
     if options.attention and any(word in text for word in ATTENTION_WORDS):
         return ModelError(
-            f"hf: {options.source} cannot use attn={options.attention}: {_first_line(error)}\n"
+            f"{options.who} cannot use attn={options.attention}: {_first_line(error)}\n"
             "Use attn=sdpa or attn=eager, or leave it out."
         )
     if "model_type" not in checkpoint.config:
         return DataError(
-            f"hf: {options.source}: config.json does not say what architecture it is of: "
+            f"{options.who}: config.json does not say what architecture it is of: "
             "model_type is missing.\nTake the config.json that the weights were saved with."
         )
     if "does not recognize this architecture" in text or "Unrecognized" in text:
         return DataError(
-            f"hf: {options.source}: the installed transformers does not know the architecture "
+            f"{options.who}: the installed transformers does not know the architecture "
             f"{kind!r}.\nA newer one may. {_remote_hint(error)}"
         )
     return DataError(
-        f"hf: {options.source}: cannot be loaded as {WORKS[options.scheme].noun} "
+        f"{options.who}: cannot be loaded as {WORKS[options.scheme].noun} "
         f"(model_type {kind!r}): {_first_line(error)}\n{_remote_hint(error)}"
     )
 
@@ -233,7 +233,7 @@ def _check_tensors(found: Mapping[str, Any], options: Options) -> None:
             wrong.append(f"{len(keys)} {word} ({', '.join(keys[:3])}{', ...' * (len(keys) > 3)})")
     if wrong:
         raise DataError(
-            f"hf: {options.source}: the weights do not match config.json: tensors "
+            f"{options.who}: the weights do not match config.json: tensors "
             f"{'; '.join(wrong)}.\n"
             "The checkpoint is of another architecture or was saved incompletely."
         )
@@ -256,36 +256,36 @@ def _check_layers(described: Described) -> None:
     held = len(described.tensors)
     if isinstance(layers, int) and layers > max(held, MANY_LAYERS):  # some share their tensors
         raise DataError(
-            f"hf: {described.options.source}: config.json says {layers:,} layers, the weight files "
+            f"{described.options.who}: config.json says {layers:,} layers, the weight files "
             f"hold {held:,} tensors.\nTake the config.json that the weights were saved with."
         )
 
 
-def _check_ends(ends: Any, source: str) -> None:
+def _check_ends(ends: Any, options: Options) -> None:
     found = ends if isinstance(ends, list | tuple) else [] if ends is None else [ends]
     strange = next((one for one in found if not isinstance(one, int)), None)
     if strange is not None:
         raise DataError(
-            f"hf: {source}: eos_token_id is {str(strange)[:40]!r}, no token id.\n"
+            f"{options.who}: eos_token_id is {str(strange)[:40]!r}, no token id.\n"
             "Mend config.json or generation_config.json."
         )
 
 
-def _check_vocabulary(loaded: Loaded, source: str) -> None:
+def _check_vocabulary(loaded: Loaded, options: Options) -> None:
     rows, tokenizer = loaded.embedded, loaded.tokenizer
     # tokens added later (a pad token, say) may lie beyond: a text that uses one fails alone
     added = tokenizer.get_added_vocab()
     most = max((i for t, i in tokenizer.get_vocab().items() if t not in added), default=-1) + 1
     if most == 0:
-        raise DataError(f"hf: {source}: the tokenizer's vocabulary is empty.")
+        raise DataError(f"{options.who}: the tokenizer's vocabulary is empty.")
     if most > rows:
         raise DataError(
-            f"hf: {source}: the tokenizer has {most:,} token ids, the model embeds {rows:,}: "
+            f"{options.who}: the tokenizer has {most:,} token ids, the model embeds {rows:,}: "
             "they do not belong together.\nUse the tokenizer that the weights were trained with."
         )
     if len(tokenizer) * LEAST_SHARE < rows:
         raise DataError(
-            f"hf: {source}: the tokenizer has {len(tokenizer):,} token ids, the model embeds "
+            f"{options.who}: the tokenizer has {len(tokenizer):,} token ids, the model embeds "
             f"{rows:,}, most of which no text could reach: they do not belong together.\n"
             "Use the tokenizer that the weights were trained with."
         )

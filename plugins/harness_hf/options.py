@@ -70,6 +70,11 @@ class Options:
     chat_template: str | None = None
     system: str | None = None
 
+    @property
+    def who(self) -> str:
+        """How messages begin: as the user called the model."""
+        return f"{self.scheme}: {self.source}"
+
 
 def read_options(
     scheme: str, settings: ModelSettings, *, name: str | None = None, family: str | None = None
@@ -90,7 +95,7 @@ def read_options(
             f"{scheme}: which checkpoint? Write {scheme}:PATH or {scheme}:ORGANISATION/NAME."
         )
     if settings.batch_size is not None and settings.batch_size < 1:
-        raise UsageError(f"hf: batch size {settings.batch_size} is not a positive number.")
+        raise UsageError(f"{scheme}: batch size {settings.batch_size} is not a positive number.")
     if given.get("system") and not given.get("chat_template"):
         raise UsageError(
             f"{scheme}: a system message needs a chat template to stand in.\n"
@@ -101,58 +106,61 @@ def read_options(
         source=settings.argument,
         name=given.get("name", name),
         family=given.get("family", family),
-        dtype=_dtype(given.get("dtype", settings.dtype)),
-        device=_device(given.get("device", settings.device)),
+        dtype=_dtype(scheme, given.get("dtype", settings.dtype)),
+        device=_device(scheme, given.get("device", settings.device)),
         revision=given.get("revision"),
-        max_length=_length(given.get("max_length")),
-        attention=_choice("attn", given.get("attn"), ATTENTION),
-        trust_remote_code=_flag("trust_remote_code", given.get("trust_remote_code", "false")),
+        max_length=_length(scheme, given.get("max_length")),
+        attention=_choice(scheme, "attn", given.get("attn"), ATTENTION),
+        trust_remote_code=_flag(
+            scheme, "trust_remote_code", given.get("trust_remote_code", "false")
+        ),
         batch_size=settings.batch_size,
-        labels=_labels(given.get("labels", "")),
+        labels=_labels(scheme, given.get("labels", "")),
         chat_template=given.get("chat_template"),
         system=given.get("system") or None,
     )
 
 
-def _dtype(text: str) -> str:
-    value = _choice("dtype", DTYPE_ALIASES.get(text, text), DTYPES)
+def _dtype(scheme: str, text: str) -> str:
+    value = _choice(scheme, "dtype", DTYPE_ALIASES.get(text, text), DTYPES)
     return "auto" if value is None else value
 
 
-def _device(text: str) -> str:
+def _device(scheme: str, text: str) -> str:
     if not _DEVICE.fullmatch(text):
-        raise UsageError(f"hf: unknown device {text!r}. Use auto, cpu, cuda, cuda:N or mps.")
+        raise UsageError(f"{scheme}: unknown device {text!r}. Use auto, cpu, cuda, cuda:N or mps.")
     return text
 
 
-def _length(text: str | None) -> int | None:
+def _length(scheme: str, text: str | None) -> int | None:
     if text is None:
         return None
     if not text.isdecimal() or int(text) < 2:
-        raise UsageError(f"hf: max_length={text} is not a whole number of at least 2 tokens.")
+        raise UsageError(f"{scheme}: max_length={text} is not a whole number of at least 2 tokens.")
     return int(text)
 
 
-def _labels(text: str) -> tuple[tuple[str, str], ...]:
+def _labels(scheme: str, text: str) -> tuple[tuple[str, str], ...]:
     pairs = []
     for part in filter(None, (piece.strip() for piece in text.split(";"))):
         label, equals, word = (piece.strip() for piece in part.partition("="))
         if not (label and equals and word):
             raise UsageError(
-                f"hf: labels={text}: {part!r} is no pair. Write labels=PER=person;LOC=address."
+                f"{scheme}: labels={text}: {part!r} is no pair. "
+                "Write labels=PER=person;LOC=address."
             )
         pairs.append((label, word))
     return tuple(pairs)
 
 
-def _flag(name: str, text: str) -> bool:
+def _flag(scheme: str, name: str, text: str) -> bool:
     answers = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if text.lower() not in answers:
-        raise UsageError(f"hf: {name}={text} is neither true nor false.")
+        raise UsageError(f"{scheme}: {name}={text} is neither true nor false.")
     return answers[text.lower()]
 
 
-def _choice(name: str, text: str | None, allowed: tuple[str, ...]) -> str | None:
+def _choice(scheme: str, name: str, text: str | None, allowed: tuple[str, ...]) -> str | None:
     if text is not None and text not in allowed:
-        raise UsageError(f"hf: unknown {name} {text!r}. Allowed: {', '.join(allowed)}.")
+        raise UsageError(f"{scheme}: unknown {name} {text!r}. Allowed: {', '.join(allowed)}.")
     return text

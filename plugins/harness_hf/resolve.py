@@ -30,31 +30,33 @@ def find(options: Options) -> Checkpoint:
     if folder.is_dir():
         if options.revision:
             raise UsageError(
-                f"hf: {options.source} is a folder: revision={options.revision} chooses among "
+                f"{options.who} is a folder: revision={options.revision} chooses among "
                 "those of a hub id only.\nLeave it out, or name the id."
             )
         return open_checkpoint(folder)
     if folder.is_file():
         raise UsageError(
-            f"hf: {options.source} is a file. Name the checkpoint's folder: hf:{folder.parent}"
+            f"{options.who} is a file.\n"
+            f"Name the checkpoint's folder: {options.scheme}:{folder.parent}"
         )
     if not HUB_ID.fullmatch(options.source) or (folder.parent.is_dir() and "/" in options.source):
-        raise UsageError(_no_such_path(folder, options.source))
+        raise UsageError(f"{options.scheme}: {_no_such_path(folder, options.source)}")
     check_before_fetching(options.source, options)
-    return _from_hub(options.source, options.revision)
+    return _from_hub(options.source, options)
 
 
 def _no_such_path(folder: Path, source: str) -> str:
     near = folder.parent
     if not near.is_dir():
-        return f"hf: {source} does not exist, nor does the folder {near}."
+        return f"{source} does not exist, nor does the folder {near}."
     names = [p.name for p in near.iterdir() if p.is_dir()]
-    return f"hf: {source} does not exist. {suggestion(folder.name, names)}".rstrip()
+    return f"{source} does not exist. {suggestion(folder.name, names)}".rstrip()
 
 
-def _from_hub(hub_id: str, revision: str | None) -> Checkpoint:
+def _from_hub(hub_id: str, options: Options) -> Checkpoint:
     from huggingface_hub import snapshot_download
 
+    revision = options.revision
     try:
         with quiet():
             folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=WANTED))
@@ -63,8 +65,8 @@ def _from_hub(hub_id: str, revision: str | None) -> Checkpoint:
     except Exception as error:  # the hub client raises errors of a dozen libraries
         at = f" at revision {revision}" if revision else ""
         raise ModelError(
-            f"hf: {hub_id} is no folder here, not in the local cache{at}, and the hub gave "
-            f"nothing: {_reason(error)}.\n"
+            f"{options.scheme}: {hub_id} is no folder here, not in the local cache{at}, and the "
+            f"hub gave nothing: {_reason(error)}.\n"
             "Check the path or the id; without a network, fetch the checkpoint beforehand."
         ) from error
     return open_checkpoint(folder, hub_id=hub_id, commit=folder.name)

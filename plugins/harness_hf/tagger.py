@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import DataError
 from harness.types import Response, Sent, Tag
 from harness_hf.answers import NO_MEMORY, NO_NUMBERS
+from harness_hf.described import room_beside
 from harness_hf.heads import Head, Row
 from harness_hf.labels import OUTSIDE, Labels
 from harness_hf.tokens import Codec
@@ -47,7 +48,7 @@ class Tagging:
         """For a checkpoint and its tokenizer."""
         codec = Codec.of(tokenizer, vocabulary=len(tokenizer))
         around = len(codec.prefix) + len(codec.suffix)
-        room = None if described.context is None else max(1, described.context - around)
+        room = room_beside(described.context, around, described.options.who)
         return cls(codec=codec, labels=Labels.of(described), room=room)
 
     def windows(self, words: Sequence[str]) -> list[Window]:

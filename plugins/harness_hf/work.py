@@ -64,7 +64,7 @@ def reject_other_heads(config: Mapping[str, Any], options: Options) -> None:
     kind = config.get("model_type", "")
     if not isinstance(kind, str):
         raise DataError(
-            f"{options.scheme}: {options.source}: config.json says model_type={str(kind)[:40]}, "
+            f"{options.who}: config.json says model_type={str(kind)[:40]}, "
             "which names no architecture.\nTake the config.json that the weights were saved with."
         )
     said = config.get("architectures")
@@ -79,6 +79,4 @@ def reject_other_heads(config: Mapping[str, Any], options: Options) -> None:
             (s for s, other in WORKS.items() if other.heads and names[0].endswith(other.heads)), ""
         )
         hint = f"Write {better}:{options.source}." if better else f"Use {work.noun}."
-        raise DataError(
-            f"{options.scheme}: {options.source} holds a {names[0]}, which {work.lacks}.\n{hint}"
-        )
+        raise DataError(f"{options.who} holds a {names[0]}, which {work.lacks}.\n{hint}")

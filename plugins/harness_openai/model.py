@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness_openai.bodies import Route
     from harness_openai.options import Options
 
-ADAPTER_VERSION = "1"
+ADAPTER_VERSION = "2"
 """Moves when the adapter's answers may move: how a request is put, how a reply is read."""
 
 ROUTES: tuple[Route, ...] = ("echo", "prompt_logprobs")
