@@ -3,16 +3,17 @@
     python bench/lm_eval_speed.py PYTHON [--device cpu|cuda|cuda:N|mps] [--dtype float32]
                                   [--sizes 1M,10M] [--work translation,choices] [--items 32]
                                   [--vocabulary 512] [--batches 1,8,32] [--rounds 2]
+                                  [--architecture llama|t5]
 
 PYTHON is the interpreter of an environment that holds lm_eval (``pip install lm_eval[hf]``) and the
-same torch and transformers. Both sides get Llama models with random weights (``shapes.py``) and
-requests of fixed lengths. Before anything counts, weights are loaded and both have answered four
-requests of each work, on a GPU all of them once more. A round asks ours once and lm-eval at every
-batch size, in turn; the least of the rounds counts for either, and lm-eval's best batch size.
-Prints items per second of both, their ratio, the memory that each took above the loaded model, the
-share of the floor that ours reaches and which bound that is (``floors.py``), and how far apart the
-answers are. On the CPU the seconds are CPU seconds of one thread, elsewhere of the wall clock with
-the device idle at both ends.
+same torch and transformers. Both sides get Llamas or T5s with random weights (``shapes.py``) and
+requests of fixed lengths; rolling perplexity is a decoder's alone. Before anything counts, weights
+are loaded and both have answered four requests of each work, on a GPU all of them once more. A
+round asks ours once and lm-eval at every batch size, in turn; the least of the rounds counts for
+either, and lm-eval's best batch size. Prints items per second of both, their ratio, the memory that
+each took above the loaded model, the share of the floor that ours reaches and which bound that is
+(``floors.py``; of Llamas), and how far apart the answers are. On the CPU the seconds are CPU
+seconds of one thread, elsewhere of the wall clock with the device idle at both ends.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import tabulate
 import torch
 from floors import Floor, floor, measured_rates
 from meter import free_cache
-from shapes import SIZES, write_checkpoint
+from shapes import SIZES, Shape, write_checkpoint, write_t5
 from sides import Job, Side, as_json
 from works import WORKS, Work
 
@@ -67,13 +68,13 @@ def compared(
     itemsize = getattr(torch, dtype).itemsize
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         with contextlib.redirect_stderr(io.StringIO()):
-            shape = write_checkpoint(Path(folder), size, arguments.vocabulary, dtype)
+            shape, parameters = written(arguments, Path(folder), size)
         job = Job(
             folder=folder,
             works={w.name: as_json(w) for w in works},
             device=device,
             dtype=dtype,
-            weights=shape.total * itemsize,
+            weights=parameters * itemsize,
         )
         ours = Side(sys.executable, "harness", job)
         stack.callback(ours.close)
@@ -81,10 +82,20 @@ def compared(
         stack.callback(theirs.close)
         rates = measured_rates(device, dtype)
         free_cache(device)
-        print(f"{size}, {shape.total:,} parameters; {device}, {dtype}: {rates}", file=sys.stderr)
+        print(f"{size}, {parameters:,} parameters; {device}, {dtype}: {rates}", file=sys.stderr)
         for work in works:
             found = _asked(arguments, ours, theirs, work.name)
-            yield _row(size, work, found, floor(work, shape, itemsize, rates))
+            least = shape and floor(work, shape, itemsize, rates)
+            yield _row(size, work, found, least)
+
+
+def written(arguments: argparse.Namespace, folder: Path, size: str) -> tuple[Shape | None, int]:
+    """A checkpoint in ``folder``: its shape, where a floor is known of such, and its parameters."""
+    measures = (folder, size, arguments.vocabulary, arguments.dtype)
+    if arguments.architecture == "t5":
+        return None, write_t5(*measures)
+    shape = write_checkpoint(*measures)
+    return shape, shape.total
 
 
 def _asked(
@@ -101,7 +112,9 @@ def _asked(
     return [(mine, reply) for mine, reply in found if reply["seconds"] is not None]
 
 
-def _row(size: str, work: Work, found: Sequence[tuple[bool, Any]], least: Floor) -> tuple[Any, ...]:
+def _row(
+    size: str, work: Work, found: Sequence[tuple[bool, Any]], least: Floor | None
+) -> tuple[Any, ...]:
     items = len(work.requests) / work.per_item
     mine = min((r for ours, r in found if ours), key=lambda r: float(r["seconds"]), default=None)
     best = min(
@@ -119,8 +132,8 @@ def _row(size: str, work: Work, found: Sequence[tuple[bool, Any]], least: Floor)
         best["seconds"] / mine["seconds"],
         _megabytes(best["memory"]),
         _megabytes(max((r["memory"] for ours, r in found if ours), key=lambda m: m or 0)),
-        f"{100 * least.seconds / mine['seconds']:.0f} %",
-        least.bound,
+        f"{100 * least.seconds / mine['seconds']:.0f} %" if least else "",
+        least.bound if least else "",
         difference(mine["answers"], best["answers"]),
     )
 
@@ -135,7 +148,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps")
     parser.add_argument("--dtype", default="float32", choices=DTYPES)
     parser.add_argument("--sizes", default="1M,10M", help=f"of {', '.join(SIZES)}")
-    parser.add_argument("--work", default=",".join(WORKS))
+    parser.add_argument("--architecture", default="llama", choices=("llama", "t5"))
+    parser.add_argument("--work", help="default: all that the architecture can do")
     parser.add_argument("--vocabulary", type=int, help="default: the size's own")
     parser.add_argument("--items", type=int, default=32)
     parser.add_argument("--batches", help="of lm-eval; default 1,8,32, on a GPU 8,32,128")
@@ -145,6 +159,9 @@ def parsed() -> argparse.Namespace:
         torch.empty(1, device=arguments.device)
     except (RuntimeError, AssertionError) as error:  # what torch raises of a device it lacks
         parser.error(f"no device {arguments.device}: {str(error).splitlines()[0]}")
+    if arguments.work is None:
+        works = [w for w in WORKS if arguments.architecture == "llama" or w != "perplexity"]
+        arguments.work = ",".join(works)
     if arguments.batches is None:
         arguments.batches = "1,8,32" if arguments.device == "cpu" else "8,32,128"
     for name, known in (("sizes", SIZES), ("work", WORKS)):

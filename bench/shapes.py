@@ -1,4 +1,4 @@
-"""The models of the speed benches: Llamas with random weights, and what of them must be read.
+"""The models of the speed benches: random weights, and what of Llamas' must be read.
 
 1M to 125M are counted with a small vocabulary and a tied head. 160M to 1.4B have the layers, width,
 heads, vocabulary and untied head of the Pythia models of those names (Biderman et al. 2023), as
@@ -93,6 +93,31 @@ def write_checkpoint(
     model = LlamaForCausalLM(config_of(shape))
     model.to(getattr(torch, dtype)).save_pretrained(folder)
     return shape
+
+
+def write_t5(folder: Path, size: str, vocabulary: int | None = None, dtype: str = "float32") -> int:
+    """A random T5 with half of the Llama's layers, rounded up, in its encoder and as many in its
+    decoder; returns its parameters."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    shape = shape_of(size, vocabulary)
+    _write_tokenizer(folder, shape.vocabulary)
+    torch.manual_seed(0)
+    config = T5Config(
+        d_model=shape.width,
+        d_kv=shape.width // shape.heads,
+        d_ff=shape.hidden,
+        num_layers=(shape.layers + 1) // 2,
+        num_heads=shape.heads,
+        vocab_size=shape.vocabulary,
+        feed_forward_proj="gated-gelu",
+        decoder_start_token_id=0,
+        pad_token_id=2,
+        eos_token_id=1,
+    )
+    model = T5ForConditionalGeneration(config)
+    model.to(getattr(torch, dtype)).save_pretrained(folder)
+    return int(model.num_parameters())
 
 
 def config_of(shape: Shape) -> Any:
