@@ -69,7 +69,7 @@ def ask(
     meter = Meter(model)
     ended: ModelError | None = None
     try:
-        for position, response in _responses(model, plugin, [request for _, request in pending]):
+        for position, response in responses(model, plugin, [request for _, request in pending]):
             key, request = pending[position]
             if response.error is None:
                 store.put(key, model.info, request, response)
@@ -92,10 +92,14 @@ def ask(
     )
 
 
-def _responses(
+def responses(
     model: Model, plugin: PluginInfo, requests: Sequence[Request]
 ) -> Iterator[tuple[int, Response]]:
-    """The model's answers, each checked against the contract of ``Model.respond``."""
+    """The model's answers, each checked against the contract of ``Model.respond``.
+
+    Raises PluginError naming the ``plugin`` where the model breaks it or raises what is no error
+    of ours.
+    """
     if not requests:
         return
     answered: set[int] = set()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from typing import TypeAlias
 
-from harness.types import Model, Request, Response
+from harness.types import Request, Response
+
+Respond: TypeAlias = Callable[[Sequence[Request]], Iterable[tuple[int, Response]]]
+"""Answers requests, as :meth:`harness.types.Model.respond` does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +59,10 @@ def spread(groups: Sequence[Sequence[Request]], most: int) -> tuple[Request, ...
     return tuple(dict.fromkeys(one for one in turns if one is not None))[:most]
 
 
-def diagnose(model: Model, requests: Sequence[Request]) -> Diagnosis:
-    """Ask all ``requests`` at once, then each alone; what the model raises is handed on."""
-    together = _answers(model.respond(requests), len(requests))
-    alone = [_answers(model.respond([request]), 1)[0] for request in requests]
+def diagnose(respond: Respond, requests: Sequence[Request]) -> Diagnosis:
+    """Ask all ``requests`` at once, then each alone; what ``respond`` raises is handed on."""
+    together = _answers(respond(requests), len(requests))
+    alone = [_answers(respond([request]), 1)[0] for request in requests]
     return Diagnosis(
         found=tuple(map(_compared, requests, together, alone)),
     )

@@ -43,12 +43,12 @@ REQUESTS = (Generate(prompt="1+1="), Loglikelihood(context="1+1=", continuation=
 
 
 def test_both_ways_of_asking_are_compared() -> None:
-    found = diagnose(Moody(10, drift=0.25, word="!"), REQUESTS)
+    found = diagnose(Moody(10, drift=0.25, word="!").respond, REQUESTS)
     assert found.largest == pytest.approx(0.25)
     assert (found.scored, len(found.changed)) == (1, 1)
     (one,) = found.changed
     assert (one.together.text, one.alone.text) == ("2!", "2")
-    calm = diagnose(Moody(10), REQUESTS)
+    calm = diagnose(Moody(10).respond, REQUESTS)
     assert (calm.largest, calm.changed, calm.failed) == (0.0, (), ())
 
 
@@ -58,7 +58,7 @@ def test_an_answer_that_is_missing_is_no_agreement() -> None:
             if len(requests) == 1:
                 yield 0, self.answer(requests[0])
 
-    found = diagnose(Half(10), REQUESTS)
+    found = diagnose(Half(10).respond, REQUESTS)
     assert len(found.changed) == 2
     assert found.largest == float("inf")
 
@@ -98,6 +98,29 @@ def test_the_command_says_it_and_ends_with_it(
     document: Any = json.loads(capsys.readouterr().out)
     assert document["healthy"] == (code != 1)
     assert (document["requests"], document["loglikelihoods"]) == (8, 4)
+
+
+def test_a_model_that_breaks_its_contract_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(Adder):
+        def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+            yield 99, self.answer(requests[0])
+
+    class Raising(Adder):
+        def respond(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+            raise ValueError("boom")
+
+    for model, words in ((Broken(10), "the index 99"), (Raising(10), "raised ValueError")):
+        toys = registry([model_spec("moody", model)], [task_spec("sums", Sums())])
+        monkeypatch.setattr(harness.cli.doctor, "load_registry", lambda toys=toys: toys)
+        assert invoke(["doctor", "moody", "--requests", "4"]) == 3
+        assert words in capsys.readouterr().err
+
+
+def test_a_tolerance_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["doctor", "nano-1k", "--tolerance", "nan"]) == 2
+    assert "--tolerance nan is no number of nats" in capsys.readouterr().err
 
 
 def test_only_tasks_that_the_model_can_be_asked(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from hf_tiny import write_model, write_tokenizer  # noqa: E402
 from test_hf_models import ask, logprob, model_at  # noqa: E402
 
 from harness.cli import invoke  # noqa: E402
-from harness.errors import UsageError  # noqa: E402
+from harness.errors import DataError, UsageError  # noqa: E402
 from harness.plan import RunRequest, plan_models, run_name  # noqa: E402
 from harness.plan import plan as planned  # noqa: E402
 from harness.plugins import load_registry  # noqa: E402
@@ -164,6 +164,15 @@ def test_what_cannot_be_is_said(tmp_path: Path) -> None:
         _ = model_at(none, chat_template="default").info
     with pytest.raises(UsageError, match="a system message needs a chat template"):
         model_at(none, system="Be brief.")
+    (none / "chat_template.jinja").write_bytes(b"\xff{{ messages }}")
+    with pytest.raises(DataError, match=r"jinja: cannot be read as a chat template"):
+        _ = model_at(none, chat_template="default").info
+    (none / "chat_template.jinja").unlink()
+    settings = none / "tokenizer_config.json"
+    stored = json.loads(settings.read_text(encoding="utf-8"))
+    settings.write_text(json.dumps(stored | {"chat_template": [{"nam": "x"}]}), encoding="utf-8")
+    with pytest.raises(DataError, match="lacks its name or its text"):
+        _ = model_at(none, chat_template="default").info
     picky = chatty(tmp_path / "picky", template=PICKY)
     with pytest.raises(UsageError, match="refuses it: no system"):
         ask(model_at(picky, chat_template="default", system="Be brief."), [QUESTION])

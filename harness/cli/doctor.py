@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import click
 
+from harness.asking import responses
 from harness.cli.common import echo_json
 from harness.cli.run import BatchSize
 from harness.codec import to_json
@@ -59,6 +61,8 @@ def doctor(
     text or a tag at all; answers then depend on what is asked besides. Exits with 4 when some
     request has no answer.
     """
+    if math.isnan(tolerance):
+        raise UsageError(f"--tolerance {tolerance} is no number of nats, such as {TOLERANCE}.")
     registry = load_registry()
     request = RunRequest(models=(model,), tasks=tasks, **asked)  # type: ignore[arg-type]
     planned = plan_models(registry, request)
@@ -68,7 +72,7 @@ def doctor(
     cells = plan(registry, replace(request, tasks=chosen)).cells
     built = cells[0].model.build()
     requests = spread([_requests(cell, number) for cell in cells], number)
-    found = diagnose(built, requests)
+    found = diagnose(partial(responses, built, cells[0].model.spec.plugin), requests)
     healthy = found.largest <= tolerance and not found.changed
     if as_json:
         echo_json(_document(model, built, found, tolerance, healthy))

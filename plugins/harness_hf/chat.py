@@ -101,10 +101,7 @@ def find_template(folder: Path, options: Options) -> Template | None:
         return Template(source=known[wanted], system=options.system)
     path = Path(wanted).expanduser()
     if path.is_file():
-        try:
-            return Template(source=path.read_text(encoding="utf-8"), system=options.system)
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: cannot be read as a chat template: {error}.") from error
+        return Template(source=_read(path), system=options.system)
     if wanted == OWN and not known:
         raise UsageError(
             f"hf: the tokenizer of {options.source} has no chat template.\n"
@@ -124,10 +121,23 @@ def _templates(folder: Path) -> Mapping[str, str]:
     if isinstance(stored, str):
         found[OWN] = stored
     elif isinstance(stored, list):
-        found |= {str(one["name"]): str(one["template"]) for one in stored}
+        try:
+            found |= {str(one["name"]): str(one["template"]) for one in stored}
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{config}: a chat template in its list lacks its name or its text.\n"
+                "Take the tokenizer_config.json that the weights were saved with."
+            ) from error
     for path in sorted(folder.glob("additional_chat_templates/*.jinja")):
-        found[path.stem] = path.read_text(encoding="utf-8")
+        found[path.stem] = _read(path)
     own = folder / "chat_template.jinja"
     if own.is_file():
-        found[OWN] = own.read_text(encoding="utf-8")
+        found[OWN] = _read(own)
     return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as a chat template: {error}.") from error
