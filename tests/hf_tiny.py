@@ -278,6 +278,7 @@ SEQ2SEQ: dict[str, dict[str, Any]] = {
     },
 }
 HEADS["t5"] = SEQ2SEQ["t5"] | {"pad_token_id": 2, "eos_token_id": 1}
+HEADS["bart"] = SEQ2SEQ["bart"] | {"pad_token_id": 2, "eos_token_id": 1, "bos_token_id": 0}
 SEQ2SEQ["t5_tied"] = SEQ2SEQ["t5"] | {"tie_word_embeddings": True}
 SEQ2SEQ |= dict.fromkeys(["marian", "m2m_100", "pegasus"], SEQ2SEQ["bart"])
 SEQ2SEQ["led"] = SEQ2SEQ["bart"] | {

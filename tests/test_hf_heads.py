@@ -286,6 +286,35 @@ def test_a_head_that_looks_for_an_end_names_the_tokenizer_without_one(tmp_path: 
     assert len(str(error.value).splitlines()) == 2
 
 
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+def test_heads_that_read_off_the_end_of_a_text_read_texts_together(
+    tmp_path: Path, kind: str
+) -> None:
+    """But for those in which more ends stand, which are read alone; with equal answers."""
+    from tokenizers import Tokenizer, processors
+    from transformers import AutoTokenizer
+
+    plain = classifier(tmp_path, ("negative", "positive", "neutral"), kind)
+    path = str(tmp_path / "tokenizer.json")
+    raw = Tokenizer.from_file(path)
+    raw.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    raw.save(path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    texts = [("fog",), ("No ship today, only fog.",), ("the sea",), ("a</s>b",), ("Ben", "the sea")]
+    asked = [Classify(texts=text, labels=LABELS) for text in texts]
+    model: Any = model_of("hf-classifier", tmp_path)
+    forward, seen = model._engine.head._forward, []
+    model._engine.head._forward = lambda rows: seen.append(len(rows)) or forward(rows)
+    assert [answer.error for answer in ask(model, asked[:3])] == [None] * 3
+    assert seen == [3]
+    for text, answer in zip(texts, ask(model, asked), strict=True):
+        with torch.no_grad():
+            logits = plain(**tokenizer(*text, return_tensors="pt")).logits[0].double()
+        assert answer.logprobs == pytest.approx(logits.log_softmax(-1).tolist(), abs=1e-4)
+
+
 # --- what cannot be -------------------------------------------------------------------------------
 
 

@@ -49,7 +49,9 @@ class Head:
         a part in attention (FNet), convolutions (ConvBERT) or the choice of the last token."""
         draw = torch.Generator().manual_seed(0)
         drawn = [torch.randint(self.embedded, (n,), generator=draw).tolist() for n in PROBED]
-        rows = [Row(ids=tuple(token for token in ids if token != self.pad)) for ids in drawn]
+        end = self._end()
+        kept = [[token for token in ids if token not in {self.pad, *end}] for ids in drawn]
+        rows = [Row(ids=(*ids, *end)) for ids in kept]
         try:
             with inference():
                 alone = [self._forward([row])[0] for row in rows]
@@ -61,6 +63,12 @@ class Head:
             for one, other in zip(alone, beside, strict=True)
         ]
         return max(far) <= TOLERANCE.get(self.model.dtype, HALF_TOLERANCE)
+
+    def _end(self) -> tuple[int, ...]:
+        """What a text of an encoder-decoder ends with: its head reads off there."""
+        config = self.model.config
+        end = config.eos_token_id if getattr(config, "is_encoder_decoder", False) else None
+        return (end,) if isinstance(end, int) and end != self.pad else ()
 
     def run(self, rows: Sequence[Row]) -> Iterator[tuple[list[int], torch.Tensor | None]]:
         """Yield numbers of rows with their logits [numbers, ...], padded on the right as the rows
@@ -74,17 +82,25 @@ class Head:
             return len(rows[number].ids)
 
         def compute(part: list[int]) -> torch.Tensor:
-            try:
-                with inference():
-                    return self._forward([rows[number] for number in part])
-            except ValueError as error:  # BART's and T5's read off the end of a text, and look
-                raise DataError(
-                    f"{self.model.name_or_path}: its head refuses a text: {reason_of(error)}\n"
-                    "Use the tokenizer that it was trained with: this one does not end texts so."
-                ) from error
+            with inference():
+                return self._compute([rows[number] for number in part])
 
         for batch in batches(order, width=width, rows=self.rows, tokens=self.budget.tokens):
             yield from split_on_out_of_memory(batch, compute)
+
+    def _compute(self, rows: Sequence[Row]) -> torch.Tensor:
+        """Logits of ``rows``. BART's and T5's heads read off the end of a text, and look for it:
+        side by side each text must have as many ends, so those that write of some are read alone.
+        """
+        try:
+            return self._forward(rows)
+        except ValueError as error:
+            if len(rows) > 1:
+                return torch.cat([self._compute([row]) for row in rows])
+            raise DataError(
+                f"{self.model.name_or_path}: its head refuses a text: {reason_of(error)}\n"
+                "Use the tokenizer that it was trained with: this one does not end texts so."
+            ) from error
 
     def _forward(self, rows: Sequence[Row]) -> torch.Tensor:
         width = max(len(row.ids) for row in rows)
