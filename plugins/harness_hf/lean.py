@@ -27,7 +27,7 @@ from harness_hf.network import branch_mask, causal_mask
 from harness_hf.slots import Slots
 
 if TYPE_CHECKING:
-    from harness_hf.parts import Decoder, Layer
+    from harness_hf.parts import Decoder, Layer, Turn
     from harness_hf.slots import Header
 
 
@@ -89,7 +89,7 @@ class _Reading:
     """
 
     positions: torch.Tensor
-    turn: tuple[torch.Tensor, torch.Tensor] | None
+    turn: Turn | None
     mask: torch.Tensor | None
     slots: Slots
     keep: bool

@@ -11,7 +11,7 @@ from torch.nn import functional
 from harness_hf.products import Activation, Linear
 
 if TYPE_CHECKING:
-    pass
+    Turn = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,29 +59,28 @@ class Layer:
         return float(self.size**-0.5)
 
     def project(
-        self, h: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor] | None
+        self, h: torch.Tensor, turn: Turn | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries, keys and values [rows, heads, width, size], turned to their positions unless
         ``turn`` is ``None``."""
         rows, width, _ = h.shape
         both = self.heads + self.groups
-        parts = self.project_in(h).view(rows, width, both + self.groups, self.size).transpose(1, 2)
-        turned, value = parts[:, :both], parts[:, both:]
+        parts = self.project_in(h).view(rows, width, both + self.groups, self.size)
+        turned, value = parts[:, :, :both], parts[:, :, both:].transpose(1, 2)
         if self.query_norm is not None and self.key_norm is not None:
-            turned = torch.cat(
-                [self.query_norm(turned[:, : self.heads]), self.key_norm(turned[:, self.heads :])],
-                dim=1,
-            )
-        if turn is None:
-            return turned[:, : self.heads], turned[:, self.heads :], value
-        cosine, sine = turn
-        rotated = cosine.shape[-1]
-        if rotated == self.size:
-            turned = turned * cosine + turned.roll(rotated // 2, -1) * sine
-        else:
+            own = (turned[:, :, : self.heads], turned[:, :, self.heads :])
+            turned = torch.cat([self.query_norm(own[0]), self.key_norm(own[1])], dim=2)
+        if isinstance(turn, torch.Tensor):
+            pairs = turned[..., : 2 * turn.shape[-1]]
+            torch.view_as_complex(pairs.view(*pairs.shape[:-1], -1, 2)).mul_(turn)
+        turned = turned.transpose(1, 2)
+        if isinstance(turn, tuple):
+            cosine, sine = turn
+            rotated = cosine.shape[-1]
             first = turned[..., :rotated]
             first = first * cosine + first.roll(rotated // 2, -1) * sine
-            turned = torch.cat([first, turned[..., rotated:]], dim=-1)
+            whole = rotated == self.size
+            turned = first if whole else torch.cat([first, turned[..., rotated:]], dim=-1)
         return turned[:, : self.heads], turned[:, self.heads :], value
 
     def feed(self, h: torch.Tensor, stream: torch.Tensor) -> torch.Tensor:
@@ -123,8 +122,9 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """All parts. ``cosines`` and ``sines`` [positions, rotated] turn queries and keys, or learnt
-    ``places`` [positions, size] are added to the embeddings."""
+    """All parts. Queries and keys are turned by ``cosines`` and ``sines`` [positions, rotated], or,
+    where numbers that turn together stand side by side, by complex ``turns`` [positions, rotated /
+    2]; or learnt ``places`` [positions, size] are added to the embeddings."""
 
     embedding: torch.Tensor
     layers: list[Layer]
@@ -132,6 +132,7 @@ class Decoder:
     head: Linear
     cosines: torch.Tensor | None = None
     sines: torch.Tensor | None = None
+    turns: torch.Tensor | None = None
     places: torch.Tensor | None = None
 
     @property
@@ -171,8 +172,11 @@ class Decoder:
         for layer in self.layers:
             layer.let_go()
 
-    def rotation(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Cosines and signed sines [rows or 1, 1, width, rotated] of ``positions``, if it turns."""
+    def rotation(self, positions: torch.Tensor) -> Turn | None:
+        """What turns tokens at ``positions`` [rows or 1, width], for :meth:`Layer.project`, if
+        something does."""
+        if self.turns is not None:
+            return self.turns[positions].unsqueeze(2)
         if self.cosines is None or self.sines is None:
             return None
         return self.cosines[positions].unsqueeze(1), self.sines[positions].unsqueeze(1)
