@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 LOGIT_BYTES = 32 << 20
-CACHED_BYTES = 2 << 20
+CACHED_BYTES = 1 << 19
+"""Of a part of the vocabulary's logits: half of what a core's own cache holds."""
 LEAST_WIDTH = 512
 NO_TOKEN = -1
 """Stands for the next token where logits are no numbers."""
@@ -61,9 +62,9 @@ class Logits:
         if self.head is None:
             return pick_targets(self.rows.index_select(0, places).float(), targets)
         if isinstance(self.head, Linear) and self.rows.device.type == "cpu":
-            width = max(LEAST_WIDTH, CACHED_BYTES // (4 * max(1, len(targets))))
-            blocks = self.head.in_blocks(self.rows.index_select(0, places), width)
-            return pick_from_parts((block.float() for block in blocks), targets)
+            width = max(LEAST_WIDTH, CACHED_BYTES // (4 * max(1, len(self.rows))))
+            blocks = self.head.in_blocks(self.rows, width)
+            return pick_from_parts((block.float() for block in blocks), places, targets)
         step = max(1, LOGIT_BYTES // (4 * self.vocabulary))
         parts = [
             pick_targets(
@@ -95,21 +96,25 @@ def pick_targets(logits: torch.Tensor, targets: torch.Tensor) -> Scored:
     )
 
 
-def pick_from_parts(parts: Iterable[torch.Tensor], targets: torch.Tensor) -> Scored:
-    """The same from ``parts`` [n, some of the vocabulary], which are overwritten.
+def pick_from_parts(
+    parts: Iterable[torch.Tensor], places: torch.Tensor, targets: torch.Tensor
+) -> Scored:
+    """The same of ``targets`` [m] in rows ``places`` [m] of what comes in ``parts`` [n, some of the
+    vocabulary], which are overwritten.
 
     The sum of exponentials is kept relative to the largest logit so far (Milakov and Gimelshein
     2018, arXiv:1805.02867).
     """
     at = 0
-    chosen = top = torch.full(targets.shape, -torch.inf)
-    total = torch.zeros(targets.shape)
+    chosen = torch.full(targets.shape, -torch.inf)
+    top, total = torch.full((1,), -torch.inf), torch.zeros(1)
     for logits in parts:
         width = logits.shape[1]
         place = targets - at
-        own = logits.gather(1, place.clamp(0, width - 1)[:, None]).squeeze(1)
+        own = logits[places, place.clamp(0, width - 1)]
         chosen = torch.where(place >= 0, own, chosen)  # the last part that it lies in decides
         best = torch.maximum(top, logits.amax(dim=1))
         total = total * (top - best).exp() + logits.sub_(best[:, None]).exp_().sum(dim=1)
         top, at = best, at + width
-    return Scored(logprobs=chosen - (top + total.log()), greedy=chosen >= top)
+    summed = top + total.log()
+    return Scored(logprobs=chosen - summed[places], greedy=chosen >= top[places])
