@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness_hf.checkpoint import Checkpoint, Tensor
     from harness_hf.options import Options
 
-ADAPTER_VERSION = "2"
+ADAPTER_VERSION = "3"
 """Moves when the adapter's answers may move: tokenisation rules, boundaries, windows."""
 
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
