@@ -22,9 +22,12 @@ from harness.types import Generate, Loglikelihood, ModelSettings, Tag
 
 torch = pytest.importorskip("torch")
 from hf_tiny import write_checkpoint, write_model, write_tokenizer  # noqa: E402
-from test_hf_models import ask, model_at  # noqa: E402
+from test_hf_models import ask, model_at, tokenizer_at  # noqa: E402
+from transformers import AutoConfig  # noqa: E402
 
 import harness_hf  # noqa: E402
+from harness_hf import budget, generation  # noqa: E402
+from harness_hf.budget import Costs  # noqa: E402
 from harness_hf.checkpoint import Tensor  # noqa: E402
 from harness_hf.described import Described  # noqa: E402
 from harness_hf.memory import check_memory, free_bytes, whole_bytes  # noqa: E402
@@ -654,6 +657,25 @@ def test_equal_requests_are_computed_once(made: Path) -> None:
     answers = ask(model, [request] * 5)
     assert len(set(answers)) == 1
     assert rows == [1]
+
+
+@pytest.mark.parametrize(("held", "most"), [(1, 3), (6, 6), (1000, 12)])
+def test_no_more_texts_are_continued_on_a_cpu_than_pay(
+    made: Path, monkeypatch: pytest.MonkeyPatch, held: int, most: int
+) -> None:
+    """Twelve of 9 to 20 tokens, where keys and values of ``held`` such ones are to be held."""
+    prompts = ["a" * n for n in range(1, 13)]
+    expected = ask(model_at(made), [Generate(prompt=p, max_tokens=8) for p in prompts])
+    costs = Costs.of(AutoConfig.from_pretrained(made), size=4, chunked=True)
+    assert costs is not None
+    longest = max(len(tokenizer_at(made)(p).input_ids) for p in prompts) + 8
+    monkeypatch.setattr(budget, "CPU_HELD", held * longest * costs.kept)
+    monkeypatch.setattr(generation, "PAYING_ROWS", 3)
+    model = model_at(made)
+    rows: list[int] = []
+    watch(model, rows.append)
+    assert ask(model, [Generate(prompt=p, max_tokens=8) for p in prompts]) == expected
+    assert max(rows) == most
 
 
 def test_answers_are_streamed(made: Path) -> None:

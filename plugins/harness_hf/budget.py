@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 SHARE = 0.5
 """Of the free memory; the rest is for what is not estimated here, and for fragmentation."""
+CPU_HELD = 128 << 20
+"""Bytes of keys and values that a CPU holds for more than a few rows."""
 MOST_TOKENS = 65_536
 MOST_ROWS = 512
 
@@ -56,11 +58,13 @@ class Costs:
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """``tokens`` bound rows times width of a batch; ``slots``, where there is a bound, the tokens
-    that all rows of a generation hold together; ``most`` the rows."""
+    that all rows of a generation hold together; ``most`` the rows. Beyond ``held`` of these tokens
+    more rows than a few do not pay."""
 
     tokens: int = CPU_TOKENS
     slots: int | None = None
     most: int = CPU_ROWS
+    held: int | None = None
 
     @classmethod
     def within(cls, free: int, costs: Costs, *, context: int | None) -> Budget:
@@ -78,7 +82,8 @@ class Budget:
         usable = int(free * SHARE)
         each = costs.kept + costs.passing + costs.logits
         tokens = max(1, min(CPU_TOKENS, usable // each))
-        return cls(tokens=tokens, slots=usable // max(1, costs.kept))
+        kept = max(1, costs.kept)
+        return cls(tokens=tokens, slots=usable // kept, held=CPU_HELD // kept)
 
     def rows(self, longest: int) -> int:
         """How many texts of up to ``longest`` tokens are continued at a time."""

@@ -67,7 +67,10 @@ class DecoderEngine:
         limit = self.rows or self.budget.rows(max(lengths, default=0) + 1)
         for network, numbers in self._networks(lengths):
             reader = DecoderReader(network)
-            generator = Generator(reader, self.codec, limit=limit, tokens=self.budget.tokens)
+            held = None if self.rows else self.budget.held
+            generator = Generator(
+                reader, self.codec, limit=limit, tokens=self.budget.tokens, held=held
+            )
             for place, found in generator.run([jobs[n] for n in numbers]):
                 yield numbers[place], found
 
