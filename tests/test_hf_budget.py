@@ -31,6 +31,12 @@ def test_a_batch_stays_within_its_share_but_for_the_least(
         assert rows == 1 or rows * longest * costs.kept <= free * SHARE
 
 
+def test_masks_as_wide_as_the_context_take_their_share() -> None:
+    costs = Costs(kept=100, passing=100, logits=0, scores=5)
+    found = [Budget.within(10**9, costs, context=n).tokens for n in (None, 10**4, 10**5)]
+    assert found == [MOST_TOKENS, 10**9 // 2 // (200 + 8 * 10**4), CPU_TOKENS]
+
+
 @given(free=st.integers(0, 10**11), costs=COSTS)
 def test_a_cpu_takes_what_pays_or_what_it_has(free: int, costs: Costs) -> None:
     budget = Budget.on_cpu(free, costs)

@@ -183,6 +183,21 @@ def test_the_number_type_where_none_is_asked(
     assert resolve_dtype("float16", device, TENSORS[stored]) == "float16"
 
 
+def test_what_torch_keeps_for_itself_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    with simulated("cuda:0"):
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda of: 500)
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda of: 200)
+        assert free_bytes("cuda:0") == FREE + 300
+
+
+def test_each_model_has_a_peak_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    with simulated("cuda:0"):
+        monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", begun.append)
+        with Spending("cuda:0").loading():
+            assert begun == ["cuda:0"]
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_device_tells_its_memory(device: str) -> None:
     with simulated(device):

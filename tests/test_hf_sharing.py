@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,10 +18,12 @@ from test_hf_models import ask, generated, logprob, model_at, tokenizer_at  # no
 from harness.types import Generate, Loglikelihood  # noqa: E402
 from harness_hf.attention import BLOCK  # noqa: E402
 from harness_hf.lean import LeanNetwork  # noqa: E402
+from harness_hf.modules import ModuleNetwork  # noqa: E402
 from harness_hf.scoring import Scorer  # noqa: E402
 from harness_hf.sharing import (  # noqa: E402
     LEAST_HEADER,
     LEAST_TRUNK,
+    MOST_BRANCH_TOKENS,
     bundles,
     clusters,
     common,
@@ -72,6 +75,24 @@ def test_plan_places_every_text_once_and_truly(seed: int, count: int) -> None:
             for member in bundle.members:
                 assert texts[member][: bundle.trunk] == first[: bundle.trunk]
                 assert size < bundle.trunk + (len(bundle.members) == 1) <= len(texts[member])
+
+
+@pytest.mark.parametrize("name", ["embeddings.token_type_ids", "embeddings.position_ids"])
+def test_no_texts_share_a_row_where_a_table_bounds_its_width(name: str) -> None:
+    model = SimpleNamespace(
+        forward=lambda input_ids, position_ids, cache: None,
+        get_output_embeddings=lambda: None,
+        named_buffers=lambda: [(name, None)],
+    )
+    assert ModuleNetwork(model, torch.device("cpu")).shares == (not name.endswith("type_ids"))
+
+
+def test_very_many_choices_become_several_rows_of_bounded_width() -> None:
+    context = tuple(range(100))
+    texts = [(*context, *(number + 1000 * place for place in range(20))) for number in range(90)]
+    rows = bundles(texts, range(90), header=0)
+    branches = [sum(len(texts[m]) - row.trunk for m in row.members) for row in rows]
+    assert 2 < len(rows) < 9 and max(branches) <= MOST_BRANCH_TOKENS
 
 
 def test_choices_of_a_question_become_one_row() -> None:
