@@ -198,7 +198,7 @@ def test_path_that_does_not_exist_suggests_a_near_one(made: Path) -> None:
         _ = model_at(made.parent / "tiny-36k-llama").info
     with pytest.raises(UsageError, match="nor does the folder"):
         _ = model_at(Path("/no/such/place")).info
-    with pytest.raises(UsageError, match=r"is a file\. Name the checkpoint's folder"):
+    with pytest.raises(UsageError, match=r"is a file\.\sName the checkpoint's folder"):
         _ = model_at(made / "config.json").info
 
 
