@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from hf_tiny import ARCHITECTURES  # noqa: E402
 
 from harness_hf.batching import CPU_ROWS, CPU_TOKENS, batches  # noqa: E402
-from harness_hf.budget import MOST_ROWS, MOST_TOKENS, SHARE, Budget, Costs  # noqa: E402
+from harness_hf.budget import LARGE_VOCABULARY, MOST_ROWS, MOST_TOKENS, SHARE, Budget, Costs  # noqa: E402
 
 COSTS = st.builds(
     Costs, kept=st.integers(1, 10**6), passing=st.integers(1, 10**6), logits=st.integers(0, 10**6)
@@ -54,6 +54,17 @@ def test_texts_that_the_host_cannot_hold_together_take_turns() -> None:
     costs = Costs(kept=2 * 24 * 2048 * 4, passing=10**5, logits=0)
     budget = Budget.on_cpu(16 * 10**9, costs)
     assert (budget.tokens, budget.rows(2048)) == (CPU_TOKENS, 9)
+
+
+def test_a_large_output_head_is_read_for_more_tokens() -> None:
+    from transformers import LlamaConfig
+
+    found = []
+    for vocabulary in (LARGE_VOCABULARY - 1, LARGE_VOCABULARY):
+        costs = Costs.of(LlamaConfig(vocab_size=vocabulary), size=4, chunked=True)
+        assert costs is not None
+        found.append(Budget.on_cpu(10**11, costs).tokens)
+    assert found == [CPU_TOKENS, 2 * CPU_TOKENS]
 
 
 def test_what_memory_there_is_nobody_knows() -> None:

@@ -15,6 +15,8 @@ SHARE = 0.5
 """Of the free memory; the rest is for what is not estimated here, and for fragmentation."""
 CPU_HELD = 128 << 20
 """Bytes of keys and values that a CPU holds for more than a few rows."""
+LARGE_VOCABULARY = 16_384
+"""From which a batch on a CPU has twice as many tokens: its output head is read once for all."""
 MOST_TOKENS = 65_536
 MOST_ROWS = 512
 
@@ -23,12 +25,13 @@ MOST_ROWS = 512
 class Costs:
     """Bytes that a token takes: ``kept`` as key and value in all layers, ``passing`` while its
     layer is computed, ``logits`` where it is scored, ``scores`` for each token that it attends
-    to."""
+    to. A batch of ``paying`` tokens is what pays on a CPU."""
 
     kept: int
     passing: int
     logits: int
     scores: int = 0
+    paying: int = CPU_TOKENS
 
     @classmethod
     def of(cls, config: Any, *, size: int, chunked: bool, scored: bool = False) -> Costs | None:
@@ -45,21 +48,23 @@ class Costs:
         wide = _number(config, "intermediate_size") or 4 * hidden
         width = _number(config, "head_dim") or hidden // heads
         # float32 logits, their exponentials and a copy, beside the model's own
-        logits = 0 if chunked else (_number(config, "vocab_size") or 0) * (size + 12)
+        vocabulary = _number(config, "vocab_size") or 0
+        logits = 0 if chunked else vocabulary * (size + 12)
         return cls(
             kept=2 * layers * groups * width * size,
             # the stream, its norm, queries, keys, values, attention's output; gate, up and product
             passing=(8 * hidden + 3 * wide) * size,
             logits=logits,
             scores=heads * 2 * (size + 4) if scored else 0,  # before and after float32's softmax
+            paying=CPU_TOKENS * (2 if vocabulary >= LARGE_VOCABULARY else 1),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """``tokens`` bound rows times width of a batch; ``slots``, where there is a bound, the tokens
-    that all rows of a generation hold together; ``most`` the rows. Beyond ``held`` of these tokens
-    more rows than a few do not pay."""
+    that all rows of a generation hold together; ``most`` the rows. Many rows with more than
+    ``held`` of these tokens do not pay."""
 
     tokens: int = CPU_TOKENS
     slots: int | None = None
@@ -81,7 +86,7 @@ class Budget:
         memory left kills the process, and there is nothing to split then."""
         usable = int(free * SHARE)
         each = costs.kept + costs.passing + costs.logits
-        tokens = max(1, min(CPU_TOKENS, usable // each))
+        tokens = max(1, min(costs.paying, usable // each))
         kept = max(1, costs.kept)
         return cls(tokens=tokens, slots=usable // kept, held=CPU_HELD // kept)
 
