@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
+import harness.metering
 from harness.document import run_document
 from harness.metering import Meter
 from harness.table import efficiency_table
@@ -92,6 +94,20 @@ def cell(efficiency: Efficiency | None, name: str = "m-1") -> CellRecord:
     return CellRecord(
         model=info, task="t", status="complete", scores=(SCORE,), efficiency=efficiency
     )
+
+
+def test_what_is_told_meanwhile_is_in_neither_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(harness.metering, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    meter = Meter(toys.Adder(1))
+    now[0] = 2.0
+    meter.note(Response(text="a"))
+    with meter.paused():
+        now[0] = 50.0
+    now[0] = 51.0
+    spent = meter.read()
+    assert spent is not None
+    assert (spent.first_answer_seconds, spent.seconds) == (2.0, 3.0)
 
 
 def test_quality_stands_beside_cost_and_what_nobody_knows_has_no_column() -> None:

@@ -18,6 +18,7 @@ from harness.plan import RunRequest, plan_models, run_name  # noqa: E402
 from harness.plan import plan as planned  # noqa: E402
 from harness.plugins import load_registry  # noqa: E402
 from harness.types import Generate, Loglikelihood, Request  # noqa: E402
+from harness_hf.chat import Chat, Rendered, Template  # noqa: E402
 
 BARE = (
     "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
@@ -105,6 +106,16 @@ def test_a_choice_is_the_assistants_answer_without_its_blank(tmp_path: Path) -> 
     plain = AutoModelForCausalLM.from_pretrained(tmp_path)
     (answer,) = ask(model_at(tmp_path, chat_template="default"), [CHOICE])
     assert answer.logprob == pytest.approx(logprob(plain, before, after), abs=1e-4)
+
+
+def test_the_turn_is_found_in_what_the_template_wrote() -> None:
+    class Writer:
+        def apply_chat_template(self, messages: Any, **_: Any) -> str:
+            return f"user: {messages[-1]['content'].strip()} >"
+
+    chat = Chat(Template(source="x"), Writer(), "m")
+    assert chat.render("user") == Rendered(head="user: ", body="user", tail=" >")
+    assert chat.render(" fog\n") == Rendered(head="user: ", body="fog", tail=" >")
 
 
 def test_a_text_from_its_beginning_is_no_turn(tmp_path: Path) -> None:

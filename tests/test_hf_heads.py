@@ -22,6 +22,7 @@ from harness.plan import RunRequest, plan  # noqa: E402
 from harness.plugins import load_registry  # noqa: E402
 from harness.testing import check_model  # noqa: E402
 from harness.types import Classify, Generate, Model, ModelSettings, Tag  # noqa: E402
+from harness_hf.labels import Labels  # noqa: E402
 from harness_hf.tagger import _owners, _spans  # noqa: E402
 
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -149,6 +150,17 @@ def test_types_that_the_checkpoint_lacks_are_refused_and_may_be_renamed(tmp_path
         ask(model_of("hf-tagger", tmp_path, labels="PRE=person"), [request])
     with pytest.raises(UsageError, match="is no pair"):
         model_of("hf-tagger", tmp_path, labels="PER")
+
+
+def test_a_word_is_decided_where_it_stands_farthest_from_a_cut() -> None:
+    assert _owners([1] * 12, [(0, 6), (3, 9), (6, 12)]) == [0] * 5 + [1] * 3 + [2] * 4
+
+
+def test_one_label_of_a_head_stands_for_no_two_of_a_task() -> None:
+    labels = Labels(names=("yes", "no"), who="hf-classifier:x")
+    assert labels.order([("No",), ("Yes", "1")]) == (1, 0)
+    with pytest.raises(UsageError, match="knows the labels yes, no; the task asks for Yes, true"):
+        labels.order([("Yes",), ("true", "yes")])
 
 
 def test_labels_without_a_name_are_no_tags(tmp_path: Path) -> None:

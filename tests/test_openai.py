@@ -53,7 +53,7 @@ from harness.types import (
 from harness.wording import family_of
 from harness_openai.account import Account
 from harness_openai.address import read_address
-from harness_openai.bridge import drain
+from harness_openai.bridge import _Pump, drain
 from harness_openai.options import Prices
 from harness_openai.pace import Pace
 from harness_openai.server import retry_after
@@ -586,6 +586,28 @@ def test_a_stream_works_within_a_running_event_loop_and_raises_what_it_raises() 
         return found
 
     assert asyncio.run(outer()) == [0, 1, 2]
+
+
+def test_what_had_come_when_ctrl_c_came_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stream() -> Any:
+        for number in range(3):
+            yield number
+        await asyncio.sleep(3600)
+
+    take, got = _Pump.take, []
+
+    def interrupted(pump: Any) -> Any:
+        if not got:
+            return take(pump)
+        while pump._box.qsize() < 2:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Pump, "take", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        for number in drain(stream):
+            got.append(number)
+    assert got == [0, 1, 2]
 
 
 def test_closing_early_ends_the_stream() -> None:
