@@ -475,7 +475,7 @@ def test_the_next_cell_is_begun_with_what_was_found(monkeypatch: pytest.MonkeyPa
         def __init__(self, most: int, **found: float) -> None:
             begun.append(found)
             super().__init__(most, **found)
-            self.gap = 0.001
+            self.gap = 1e-9  # so short that no request ever waits for it
 
     monkeypatch.setattr(harness_openai.model, "Pace", Noted)
     with ApiServer() as server:
@@ -483,7 +483,7 @@ def test_the_next_cell_is_begun_with_what_was_found(monkeypatch: pytest.MonkeyPa
         ask(asked, prompts(3))
         ask(asked, prompts(2))
     assert begun[0] == {"start": 1.0, "gap": 0.0}
-    assert begun[1]["start"] > 1 and begun[1]["gap"] == 0.001
+    assert begun[1]["start"] > 1 and begun[1]["gap"] == 1e-9
 
 
 @pytest.mark.parametrize(

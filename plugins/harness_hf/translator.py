@@ -161,8 +161,14 @@ class TranslatorEngine:
         limit = self.rows or self.budget.rows(max(widths))
         if self.network.alone and not self.reader.keeps:
             limit = 1
-        codec, tokens = self.prompts.codec, self.budget.tokens
-        yield from Generator(self.reader, codec, limit=limit, tokens=tokens).run(jobs)
+        generator = Generator(
+            self.reader,
+            self.prompts.codec,
+            limit=limit,
+            tokens=self.budget.tokens,
+            held=None if self.rows else self.budget.held,
+        )
+        yield from generator.run(jobs)
 
     @cached_property
     def reader(self) -> SourceReader:
