@@ -294,6 +294,25 @@ def test_stop_strings_and_memory(tmp_path: Path) -> None:
     assert [answer.text for answer in ask(model, requests)] == free
 
 
+def test_choices_that_do_not_fit_together_are_read_one_by_one(tmp_path: Path) -> None:
+    write_seq2seq(tmp_path, "t5")
+    requests = [Loglikelihood(context="Once upon", continuation=t) for t in (" a", " b", " fog c")]
+    expected = ask(model_at(tmp_path), requests)
+    model: Any = model_at(tmp_path)
+    network = model._engine.network
+    read = network.read
+
+    def refuse(source: Any, texts: Any, index: Any) -> Any:
+        if len(texts) > 1 or len(texts[0]) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return read(source, texts, index)
+
+    network.read = refuse
+    *short, long = ask(model, requests)
+    assert [a.logprob for a in short] == pytest.approx([a.logprob for a in expected[:2]], abs=1e-4)
+    assert long.error == "out of memory even for this request alone"
+
+
 def test_a_decoder_without_a_first_token_is_named(tmp_path: Path) -> None:
     write_seq2seq(tmp_path, "t5")
     for name in ("config.json", "generation_config.json"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,11 +40,6 @@ class _Asked:
 
     text: Ids
     windows: tuple[tuple[int, Window], ...]
-
-    @property
-    def jobs(self) -> tuple[int, ...]:
-        """Those whose windows they are, each once."""
-        return tuple(dict.fromkeys(number for number, _ in self.windows))
 
 
 class SourceReader:
@@ -115,43 +109,46 @@ class TranslatorEngine:
         tokens = 0 if alone else self.budget.tokens
         whole = [one for text, found in asked.items() for one in _portions(text, found, tokens)]
         whole.sort(key=_width, reverse=True)
-        counted = Counter(number for one in whole for number in one.jobs)
-        totals = Totals([counted[number] for number in range(len(jobs))])
-
-        def compute(part: list[_Asked]) -> list[dict[int, Likelihood]]:
-            with inference():
-                return self._likelihoods(part)
-
+        totals = Totals([len(job.windows) for job in jobs])
+        yield from totals.empty()
         rows = 1 if alone else self.rows
         for batch in batches(whole, width=_width, rows=rows, tokens=tokens):
-            for part, scored in split_on_out_of_memory(batch, compute):
-                for place, one in enumerate(part):
-                    for number in one.jobs:
-                        likelihood = None if scored is None else scored[place][number]
-                        yield from totals.add(number, likelihood)
+            for one, scored in self._split(batch):
+                for (number, _), likelihood in zip(one.windows, scored, strict=True):
+                    yield from totals.add(number, likelihood)
 
-    def _likelihoods(self, part: Sequence[_Asked]) -> list[dict[int, Likelihood]]:
-        """Of each of ``part``, by job, of all that is asked about its text."""
+    def _split(self, batch: list[_Asked]) -> Iterator[tuple[_Asked, Sequence[Likelihood | None]]]:
+        """What is found of each; text by text, window by window where memory does not suffice."""
+        for part, scored in split_on_out_of_memory(batch, self._likelihoods):
+            (first, *_) = part
+            if scored is not None:
+                yield from zip(part, scored, strict=True)
+            elif len(first.windows) == 1:
+                yield first, [None]
+            else:
+                for window in first.windows:
+                    yield from self._split([_Asked(text=first.text, windows=(window,))])
+
+    @inference()
+    def _likelihoods(self, part: Sequence[_Asked]) -> list[list[Likelihood]]:
+        """Of each of ``part``, of all windows behind its text."""
         source = self.network.encode([one.text for one in part])
         windows = [window for one in part for _, window in one.windows]
-        owners = [(place, number) for place, one in enumerate(part) for number, _ in one.windows]
-        places = {owner: place for place, owner in enumerate(dict.fromkeys(owners))}
+        owners = [place for place, one in enumerate(part) for _ in one.windows]
         width = max(len(window.ids) - 1 for window in windows)
         targets = Targets()
         for row, window in enumerate(windows):
             for at in range(len(window.ids) - window.scored, len(window.ids)):
-                targets.add(row * width + at - 1, window.ids[at], places[owners[row]])
-        sums = torch.zeros(len(places), dtype=torch.float64)
-        misses = torch.zeros(len(places), dtype=torch.long)
+                targets.add(row * width + at - 1, window.ids[at], row)
+        sums = torch.zeros(len(windows), dtype=torch.float64)
+        misses = torch.zeros(len(windows), dtype=torch.long)
         if targets.tokens:
             index = targets.index(self.network.device)
-            texts = [window.ids[:-1] for window in windows]
-            read = self.network.read(source.of([place for place, _ in owners]), texts, index)
+            read = self.network.read(source.of(owners), [w.ids[:-1] for w in windows], index)
             targets.score(read, sums, misses)
-        found: list[dict[int, Likelihood]] = [{} for _ in part]
-        for (place, number), at in places.items():
-            likelihood = Likelihood(logprob=float(sums[at]), greedy=int(misses[at]) == 0)
-            found[place][number] = likelihood
+        found: list[list[Likelihood]] = [[] for _ in part]
+        for owner, logprob, missed in zip(owners, sums.tolist(), misses.tolist(), strict=True):
+            found[owner].append(Likelihood(logprob=logprob, greedy=not missed))
         return found
 
     def _generate(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Continuation | None]]:
