@@ -10,7 +10,15 @@ torch = pytest.importorskip("torch")
 from hf_tiny import ARCHITECTURES  # noqa: E402
 
 from harness_hf.batching import CPU_ROWS, CPU_TOKENS, batches  # noqa: E402
-from harness_hf.budget import LARGE_VOCABULARY, MOST_ROWS, MOST_TOKENS, SHARE, Budget, Costs  # noqa: E402
+from harness_hf.budget import (  # noqa: E402
+    CPU_HELD,
+    LARGE_VOCABULARY,
+    MOST_ROWS,
+    MOST_TOKENS,
+    SHARE,
+    Budget,
+    Costs,
+)
 
 COSTS = st.builds(
     Costs, kept=st.integers(1, 10**6), passing=st.integers(1, 10**6), logits=st.integers(0, 10**6)
@@ -54,6 +62,17 @@ def test_texts_that_the_host_cannot_hold_together_take_turns() -> None:
     costs = Costs(kept=2 * 24 * 2048 * 4, passing=10**5, logits=0)
     budget = Budget.on_cpu(16 * 10**9, costs)
     assert (budget.tokens, budget.rows(2048)) == (CPU_TOKENS, 9)
+
+
+def test_keys_and_values_may_take_as_much_as_the_weights_of_a_large_model() -> None:
+    from transformers import LlamaConfig
+
+    small = Costs.of(LlamaConfig(hidden_size=128, num_hidden_layers=2), size=4, chunked=True)
+    large = Costs.of(LlamaConfig(hidden_size=2048, num_hidden_layers=16), size=4, chunked=True)
+    assert small is not None and large is not None
+    assert large.matrices == 16 * (4 * 2048**2 + 3 * 2048 * 11008) * 4
+    held = [Budget.on_cpu(10**12, costs).held for costs in (small, large)]
+    assert held == [CPU_HELD // small.kept, large.matrices // large.kept]
 
 
 def test_a_large_output_head_is_read_for_more_tokens() -> None:

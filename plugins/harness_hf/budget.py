@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 SHARE = 0.5
 """Of the free memory; the rest is for what is not estimated here, and for fragmentation."""
 CPU_HELD = 128 << 20
-"""Bytes of keys and values that a CPU holds for more than a few rows."""
+"""Bytes of keys and values that a CPU holds for more than a few rows, or as many as the layers'
+matrices have, which every step reads for all rows together."""
 LARGE_VOCABULARY = 16_384
 """From which a batch on a CPU has twice as many tokens: its output head is read once for all."""
 MOST_TOKENS = 65_536
@@ -25,13 +26,15 @@ MOST_ROWS = 512
 class Costs:
     """Bytes that a token takes: ``kept`` as key and value in all layers, ``passing`` while its
     layer is computed, ``logits`` where it is scored, ``scores`` for each token that it attends
-    to. A batch of ``paying`` tokens is what pays on a CPU."""
+    to. A batch of ``paying`` tokens is what pays on a CPU. ``matrices``: bytes of those of all
+    layers."""
 
     kept: int
     passing: int
     logits: int
     scores: int = 0
     paying: int = CPU_TOKENS
+    matrices: int = 0
 
     @classmethod
     def of(cls, config: Any, *, size: int, chunked: bool, scored: bool = False) -> Costs | None:
@@ -57,6 +60,7 @@ class Costs:
             logits=logits,
             scores=heads * 2 * (size + 4) if scored else 0,  # before and after float32's softmax
             paying=CPU_TOKENS * (2 if vocabulary >= LARGE_VOCABULARY else 1),
+            matrices=layers * hidden * (2 * (heads + groups) * width + 3 * wide) * size,
         )
 
 
@@ -88,7 +92,7 @@ class Budget:
         each = costs.kept + costs.passing + costs.logits
         tokens = max(1, min(costs.paying, usable // each))
         kept = max(1, costs.kept)
-        return cls(tokens=tokens, slots=usable // kept, held=CPU_HELD // kept)
+        return cls(tokens=tokens, slots=usable // kept, held=max(CPU_HELD, costs.matrices) // kept)
 
     def rows(self, longest: int) -> int:
         """How many texts of up to ``longest`` tokens are continued at a time."""
