@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import weakref
@@ -56,3 +57,28 @@ def test_a_closed_model_is_freed_without_a_search_for_garbage(tmp_path: Path) ->
         assert weights() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ({}, "5000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"),
+    ],
+)
+def test_threads_are_told_to_wait_briefly_before_pytorch_is_there(
+    told: dict[str, str], found: str
+) -> None:
+    ask = """
+import os, sys, harness_hf
+from harness.types import ModelSettings
+harness_hf.build(ModelSettings(argument="nowhere", device="cpu"))
+assert "torch" not in sys.modules
+print(os.environ.get("GOMP_SPINCOUNT"))
+"""
+    kept = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run(
+        [sys.executable, "-c", ask], capture_output=True, text=True, check=False, env=kept | told
+    )
+    assert (done.stdout.strip(), done.stderr) == (found, "")
