@@ -168,6 +168,11 @@ CHANGES = {
 }
 
 
+def test_a_special_token_that_is_said_in_two_ways_is_left_to_transformers(tmp_path: Path) -> None:
+    write_shape(tmp_path, "gpt2", added_tokens_decoder={}, unk_token=typed(END, lstrip=True))
+    assert read(tmp_path) is None
+
+
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     shape=st.sampled_from(sorted(SHAPES)),

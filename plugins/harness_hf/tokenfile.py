@@ -181,6 +181,8 @@ def _setup(
     known = {key: by_name.get(str(t), t) if t is not None else None for key, t in known.items()}
     names = {key: token for key in NAMED if (token := {**DEFAULTS[kind], **known}.get(key))}
     _require(isinstance(extra or [], list))
+    extra = [token for token in map(_token, extra or []) if token is not None]
+    _require(_said_alike([t for t in (*names.values(), *extra) if str(t) not in by_name]))
     _require(not isinstance(settings.get("extra_special_tokens"), dict))
     adds = [settings.get(key) for key in ("add_bos_token", "add_eos_token")]
     spaced, legacy = settings.get("add_prefix_space"), settings.get("legacy")
@@ -189,13 +191,19 @@ def _setup(
     return Setup(
         kind=kind,
         names=names,
-        extra=[token for token in map(_token, extra or []) if token is not None],
+        extra=extra,
         added=added,
         spaced=kind == LLAMA if spaced is None else spaced,
         legacy=bool(legacy),
         begins=bool(adds[0]) if asked else None,
         ends=bool(adds[1]) if asked else None,
     )
+
+
+def _said_alike(tokens: Sequence[Any]) -> bool:
+    """Whether each of ``tokens`` that occurs again does so with the same properties: else it
+    depends on the order in which they are added."""
+    return len({str(token) for token in tokens}) == len({repr(token) for token in tokens})
 
 
 def _besides(folder: Path) -> dict[str, Any]:
