@@ -83,7 +83,7 @@ def no_memory(*_: Any, **__: Any) -> Any:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot.")
 
 
-@pytest.mark.parametrize("place", ["harness_hf.readers", "harness_hf.scoring"])
+@pytest.mark.parametrize("place", ["harness_hf.generation", "harness_hf.scoring"])
 def test_without_memory_for_a_header_rows_read_it_themselves(
     place: str, made: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from harness_hf.batching import CPU_PADDING, LOG, batches, free_memory, is_out_of_memory, reason_of
 from harness_hf.drawing import next_tokens
-from harness_hf.network import inference
+from harness_hf.network import inference, read_header
 from harness_hf.rows import Row
 from harness_hf.sharing import Cluster, clusters
 
@@ -84,7 +84,7 @@ class Generator:
         """Yield ``(job, continuation)`` as each row finishes; ``None``: no memory for it."""
         prompts = [job.prompt.ids for job in jobs]
         found = [Cluster(header=(), members=tuple(range(len(jobs))))]
-        if self.reader.shares and jobs:
+        if self.reader.sharing is not None and jobs:
             found = clusters(
                 prompts,
                 limits=[len(p) - 1 for p in prompts],
@@ -113,8 +113,8 @@ class Generator:
                     if dead:
                         slots, active[:] = _without(active, dead, slots)
                         dead = []
-                    if known and header is None:
-                        header = self.reader.header(known)
+                    if known and header is None and self.reader.sharing is not None:
+                        header = read_header(self.reader.sharing, known)
                     slots, found = self._advance(waiting, active, slots, header)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from harness_hf.network import read_header
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,8 +21,8 @@ class Reader(Protocol):
     device: torch.device
 
     @property
-    def shares(self) -> bool:
-        """Whether rows can go on from a header."""
+    def sharing(self) -> Network | None:
+        """What reads a header that rows can go on from; ``None`` where they cannot."""
         ...
 
     @property
@@ -36,10 +34,6 @@ class Reader(Protocol):
     def admits(self) -> bool:
         """Whether rows may stand beside others that have come farther; without, all that are read
         together have as many tokens of their own."""
-        ...
-
-    def header(self, ids: tuple[int, ...]) -> Header:
-        """Read a text that many rows begin with, once."""
         ...
 
     def read(self, rows: Sequence[Row], header: Header | None) -> tuple[Logits, Slots]:
@@ -68,18 +62,14 @@ class DecoderReader:
         self.step = network.step
 
     @property
-    def shares(self) -> bool:
-        """See :attr:`Network.shares`."""
-        return self.network.shares
+    def sharing(self) -> Network | None:
+        """See :attr:`Reader.sharing`."""
+        return self.network if self.network.shares else None
 
     @property
     def keeps(self) -> bool:
         """See :attr:`Network.keeps`."""
         return self.network.keeps
-
-    def header(self, ids: tuple[int, ...]) -> Header:
-        """See :meth:`Reader.header`."""
-        return read_header(self.network, ids)
 
     def read(self, rows: Sequence[Row], header: Header | None) -> tuple[Logits, Slots]:
         """See :meth:`Reader.read`."""

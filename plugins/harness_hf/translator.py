@@ -45,7 +45,7 @@ class _Asked:
 class SourceReader:
     """An encoder-decoder: a row is the text of its encoder, and what its decoder has of it."""
 
-    shares = False
+    sharing = None  # an encoder reads a text differently before each other one
 
     def __init__(self, network: EncoderDecoder) -> None:
         """Read by ``network``."""
@@ -53,10 +53,6 @@ class SourceReader:
         self.device = network.device
         self.keeps = network.keeps
         self.admits = network.admits
-
-    def header(self, ids: Ids) -> Header:
-        """See :meth:`Reader.header`: an encoder reads a text differently before each other one."""
-        raise NotImplementedError
 
     def read(self, rows: Sequence[Row], header: Header | None) -> tuple[Logits, Slots]:
         """See :meth:`Reader.read`."""
